@@ -95,7 +95,7 @@ class RevisionMismatch(RelayfileError):  # noqa: N818
 
 
 class CursorExpired(RelayfileError):  # noqa: N818
-    """The log can no longer be read from that cursor (R17); observe again from 0. Code may be `view_changed` (R22)."""
+    """The log can no longer be read from that cursor (R17); observe again from 0. Code or `view_changed` (R22)."""
 
     exit_code = 75
     http_status = 410

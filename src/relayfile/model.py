@@ -78,7 +78,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The content of one path at one revision. `revision` is the position that last changed it; 0 while unpublished."""
+    """The content of one path at one revision. `revision` is the position that last changed it; 0: unpublished."""
 
     revision: int
     digest: Digest

@@ -1,0 +1,1 @@
+"""The mirror daemon: one process keeps one directory equal to one workspace."""

@@ -1,0 +1,1 @@
+"""The server: accounts, sign-in, workspaces, files with revisions, the ordered log, the live stream."""

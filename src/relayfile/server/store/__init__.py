@@ -1,0 +1,1 @@
+"""What the server remembers, split by noun. Each public method is one transaction."""

@@ -1,0 +1,170 @@
+"""SQLite as the server uses it: one writer thread with group commit, and readers apart (WAL).
+
+Acknowledged means durable: `write` returns after the commit that holds its work has been synced
+(`synchronous=FULL`). A batch is what queued up while the last commit ran, so one sync serves many requests and
+a lone request never waits for company (R32).
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from relayfile.errors import Damaged, Unavailable
+
+T = TypeVar("T")
+
+Transaction = Callable[[apsw.Connection], T]
+"""One unit of work on a connection that is already inside a transaction. It must not commit or begin."""
+
+OLDEST_SQLITE: Final = (3, 51, 3)
+MAX_BATCH: Final = 512
+READERS: Final = 4
+
+
+def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
+    """A connection with the settings that durability and speed depend on (R41).
+
+    Raises:
+        Damaged: SQLite here is older than 3.51.3, whose WAL can corrupt a database.
+    """
+    found = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if found < OLDEST_SQLITE:
+        raise Damaged(f"SQLite {apsw.sqlite_lib_version()} can corrupt a WAL database; 3.51.3 or newer is needed")
+    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    connection = apsw.Connection(str(path), flags=flags)
+    connection.set_busy_timeout(5_000)
+    connection.pragma("cache_size", -65_536)
+    connection.pragma("foreign_keys", 1)
+    if readonly:
+        connection.pragma("query_only", 1)
+    else:
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", "full")
+        connection.pragma("wal_autocheckpoint", 4_000)
+    return connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    work: Callable[[apsw.Connection], Any]
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
+
+
+class Database:
+    """The server's one database file.
+
+    `committed`, when set, is called in the writer thread after each commit, before anyone is told of it.
+    """
+
+    def __init__(self, path: Path, *, committed: Callable[[apsw.Connection], None] | None = None) -> None:
+        self.path = path
+        self._committed = committed
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._writer = connect(path)
+        self._local = threading.local()
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._thread = threading.Thread(target=self._write_loop, name="writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, work: Transaction[T]) -> T:
+        """The result of `work`, once what it did is durable.
+
+        Raises:
+            Unavailable: the commit failed (full disk); nothing of `work` was kept.
+            Exception: whatever `work` raised; only its own changes were undone.
+
+        Durable: everything `work` did survives `kill -9` and power loss on return.
+        Runs in: any task; `work` runs in the writer thread, strictly one after another.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(_Job(work, loop, answer))
+        return await answer
+
+    async def read(self, query: Transaction[T]) -> T:
+        """The result of `query` on one consistent snapshot.
+
+        Runs in: any task; `query` runs in a reader thread and must not keep the connection.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_now, query)
+
+    def read_now(self, query: Transaction[T]) -> T:
+        """As `read`, in the calling thread."""
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect(self.path, readonly=True)
+        with connection:
+            return query(connection)
+
+    def close(self) -> None:
+        """Everything queued is committed or refused, and the file is closed."""
+        self._jobs.put(None)
+        self._thread.join()
+        self._readers.shutdown()
+        self._writer.close()
+
+    def _write_loop(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            batch, ending = [job], False
+            while len(batch) < MAX_BATCH:
+                try:
+                    more = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    ending = True
+                    break
+                batch.append(more)
+            self._commit(batch)
+            if ending:
+                return
+
+    def _commit(self, batch: list[_Job]) -> None:
+        writer = self._writer
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            outcomes = [self._run(job) for job in batch]
+            writer.execute("COMMIT")
+        except apsw.Error as error:
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+            refusal = Unavailable(
+                f"the server could not save: {error}; nothing of this request was kept",
+                code="storage_unavailable",
+                hint="free disk space where the server keeps its data, then repeat",
+            )
+            outcomes = [(job, None, refusal) for job in batch]
+        else:
+            if self._committed is not None:
+                self._committed(writer)
+        for loop in {job.loop for job in batch}:
+            loop.call_soon_threadsafe(_settle, [outcome for outcome in outcomes if outcome[0].loop is loop])
+
+    def _run(self, job: _Job) -> tuple[_Job, Any, BaseException | None]:
+        """One job inside the batch's transaction; a job that raises undoes only itself."""
+        try:
+            with self._writer:  # a savepoint
+                result = job.work(self._writer)
+        except (apsw.FullError, apsw.IOError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+            return job, None, error
+        return job, result, None
+
+
+def _settle(outcomes: list[tuple[_Job, Any, BaseException | None]]) -> None:
+    for job, result, error in outcomes:
+        if job.answer.done():  # its request was cancelled; the work stands
+            continue
+        if error is None:
+            job.answer.set_result(result)
+        else:
+            job.answer.set_exception(error)
