@@ -118,6 +118,18 @@ class Delete:
 Change: TypeAlias = Put | Delete
 
 
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What tells one state of a local file from another without reading it (5-sync A.8)."""
+
+    dev: int
+    ino: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    mode: Mode
+
+
 class Secret:
     """A string that does not show itself. `reveal()` is called only where the bytes leave the process."""
 
