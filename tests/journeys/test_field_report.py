@@ -1,0 +1,303 @@
+"""The field report, as a test: a daemon and dozens of commands live on one rotating login (1-product, S1 to S8).
+
+A server with a 3 s access lifetime and no overlap window, a backlog of 53,000 events over 4,000 files, one daemon,
+eight loops of real commands. Then the same with the login revoked in the middle. And beside the first, on a sign-in
+of its own, the client of the report: it does thrash, so this test can fail.
+"""
+
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from machines import Machine, Ran, difference, files_below
+from naive import NaiveClient
+from plain_http import PlainHttp
+from servers import Server
+from waiting import until
+
+ACCESS_TTL_S = 3.0
+SHORTEST_TTL_S = 0.9 * ACCESS_TTL_S  # the server makes each life 0-10 % shorter (R7)
+FILES = 4_000
+EVENTS = 53_000
+LOOPS = 8
+LOOP_FOR_S = 22.0
+WORKSPACE = "backlog"
+TROUBLE = {"rejected", "reused", "revoked", "superseded"}
+
+
+@dataclass
+class Loops:
+    """Eight processes at a time, each a real command on the machine's login, again and again until told to stop."""
+
+    machine: Machine
+    commands: list[tuple[str, ...]]
+    accepted: Callable[[Ran], bool] = lambda ran: ran.code == 0
+    runs: Counter[str] = field(default_factory=Counter)
+    failures: list[Ran | BaseException] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> "Loops":
+        for number in range(LOOPS):
+            thread = threading.Thread(target=self._loop, args=(number,), name=f"loop-{number}")
+            thread.start()
+            self._threads.append(thread)
+        return self
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _loop(self, number: int) -> None:
+        first = number % len(self.commands)
+        turn = itertools.cycle(self.commands[first:] + self.commands[:first])
+        while not self._stop.is_set():
+            words = next(turn)
+            try:
+                ran = self.machine.try_(*words, within_s=100)
+            except BaseException as failure:  # noqa: BLE001 - the main thread reports it
+                self.failures.append(failure)
+                return
+            self.runs[words[0]] += 1
+            if not self.accepted(ran):
+                self.failures.append(ran)
+
+
+def write_backlog(http: PlainHttp, workspace: str) -> None:
+    """53,000 events over 4,000 files: every file many times, in an order that visits them all each round."""
+    for begin in range(0, EVENTS, 200):
+        numbers = range(begin, min(begin + 200, EVENTS))
+        http.bulk(workspace, ((f"/d{n % FILES % 40}/f{n % FILES}.txt", f"{n} " * 150) for n in numbers))
+
+
+def workspace_id(machine: Machine, name: str) -> str:
+    return next(one["workspaceId"] for one in machine.run("workspace", "list", "--json").json if one["name"] == name)
+
+
+def family_of(machine: Machine) -> str:
+    return json.loads(machine.credentials.read_text())["family"]
+
+
+def when(event: dict) -> float:
+    return datetime.fromisoformat(event["at"]).timestamp()
+
+
+def of_family(server: Server, family: str) -> list[dict]:
+    return [event for event in server.audit() if event["family"] == family]
+
+
+def tokens_in(machine: Machine) -> list[str]:
+    """The secrets this machine holds right now."""
+    held = json.loads(machine.credentials.read_text())
+    return [held["accessToken"], held["refreshToken"]]
+
+
+def check_rotations(events: list[dict], until_s: float) -> int:
+    """R5: each generation rotated at most once, no two too close, no more than time allows. The count is returned."""
+    rotations = [event for event in events if event["event"] == "rotated"]
+    generations = [event["generation"] for event in rotations]
+    assert len(set(generations)) == len(generations), f"a generation was rotated twice: {Counter(generations)}"
+    assert generations == sorted(generations)
+    for earlier, later in itertools.pairwise([events[0], *rotations]):
+        apart = when(later) - when(earlier)
+        assert apart >= 0.65 * SHORTEST_TTL_S - 0.05, f"{apart:.2f} s between {earlier} and {later}"
+    lasted = until_s - when(events[0])
+    assert len(rotations) <= lasted / (0.58 * ACCESS_TTL_S) + 1
+    return len(rotations)
+
+
+@pytest.fixture
+def short_lived(start_server) -> Server:
+    """3 s of access, no overlap window: the strict cloud of the report."""
+    return start_server(access_ttl="3s", refresh_overlap="0s")
+
+
+@pytest.fixture
+def signed_in(short_lived, new_machine) -> Machine:
+    made = new_machine()
+    made.login(short_lived)
+    made.run("workspace", "create", WORKSPACE)
+    return made
+
+
+@pytest.fixture
+def loops(signed_in) -> Iterator[Callable[..., Loops]]:
+    """Loops that have ended before the machine is closed."""
+    begun: list[Loops] = []
+
+    def start(*commands: tuple[str, ...], **choices) -> Loops:
+        begun.append(Loops(signed_in, list(commands), **choices))
+        return begun[-1].start()
+
+    yield start
+    for one in begun:
+        one.stop()
+
+
+@pytest.mark.timeout(180)
+def test_a_backlog_converges_while_eight_loops_of_commands_share_the_login(short_lived, signed_in, loops, place):
+    machine, server, root = signed_in, short_lived, place / "mirror"
+    workspace = workspace_id(machine, WORKSPACE)
+    observer = server.observer()
+    write_backlog(observer, workspace)
+    naive = NaiveClient(server.url).start()  # a sign-in of its own, through the v1 door
+
+    began = time.monotonic()
+    running = loops(("status",), ("tree", WORKSPACE, "/"), ("read", WORKSPACE, "/d1/f1.txt"), ("pull",))
+    machine.run("mount", WORKSPACE, root, within_s=90)
+    daemons = machine.daemons()
+    until(
+        lambda: time.monotonic() - began > LOOP_FOR_S or running.failures,
+        within_s=LOOP_FOR_S + 5,
+        what="the loops ran their time",
+    )
+    running.stop()
+    naive.stop()
+    loops_took_s = time.monotonic() - began
+
+    assert not running.failures, "\n".join(str(failure) for failure in running.failures[:3]) + machine.evidence()
+    assert all(running.runs[command] >= 5 for command in ("status", "tree", "read", "pull")), running.runs
+
+    machine.run("pull", within_s=60)
+    mirror = machine.until_live(root)
+
+    # The server's word: no renewal was refused, no generation was rotated twice, and not more than time allows (R5).
+    events = of_family(server, family_of(machine))
+    assert not [event for event in events if event["event"] in TROUBLE], events
+    rotations = check_rotations(events, time.time())
+    assert rotations >= loops_took_s / ACCESS_TTL_S - 1, "the access lifetime was not felt"
+
+    # The daemon's own counters, and the process itself.
+    assert mirror["engine_starts"] == 1
+    assert mirror["cycles_cancelled"] == 0
+    assert machine.daemons() == daemons
+    assert len(daemons) == 1
+    assert mirror["pid"] == daemons[0]
+
+    # Equal, as the mirror proves it by the tree digest, and as bytes on both sides say without it.
+    assert mirror["equal"] is True
+    assert mirror["observed"] == mirror["applied"] == EVENTS
+    observer = server.observer()
+    assert not difference(files_below(root), observer.tree(workspace))
+    assert len(files_below(root)) == FILES
+
+    # The report's client, meanwhile: refused again and again. This test can fail.
+    refused = [event for event in server.audit() if event["family"] == naive.family and event["event"] in TROUBLE]
+    assert naive.refused >= 3, f"the naive client was refused {naive.refused} times; it must thrash"
+    assert naive.cycles_cancelled >= 3
+    assert len(refused) >= naive.refused, "a refusal is missing in the audit log"
+
+    # The audit log is complete, says who did it, and holds no secret.
+    audit = machine.run("auth", "log", "--json").out
+    rows = [json.loads(line) for line in audit.splitlines()]
+    assert all(
+        {"at", "event", "family", "generation", "client", "host", "pid", "reason"} <= row.keys() for row in rows
+    )
+    ours = [row for row in rows if row["family"] == family_of(machine)]
+    rotated = [row["generation"] for row in ours if row["event"] == "rotated"]
+    assert rotated == list(range(rotated[0], rotated[0] + len(rotated))), "a rotation is missing in the audit log"
+    assert all(row["client"].startswith("relayfile/") and row["host"] and row["pid"] for row in ours), ours
+    written = audit + server.said() + machine.evidence()
+    assert not [secret for secret in tokens_in(machine) if secret in written]
+    assert "cld_rt_" not in written
+    assert "cld_at_" not in written
+
+
+def requests_of_daemon(server: Server, pid: int) -> int:
+    return sum(f"{pid})" in str(entry.get("client", "")) for entry in server.access_log())
+
+
+@pytest.mark.timeout(180)
+def test_a_revoked_login_parks_the_mirror_quietly_and_a_new_login_wakes_it(short_lived, signed_in, loops, place):
+    machine, server, root = signed_in, short_lived, place / "mirror"
+    workspace = workspace_id(machine, WORKSPACE)
+    observer = server.observer()
+    observer.bulk(workspace, ((f"/d{n % 40}/f{n}.txt", f"{n} " * 50) for n in range(200)))
+    machine.run("mount", WORKSPACE, root, within_s=60)
+    before = machine.until_live(root)
+    daemon = machine.daemons()
+    running = loops(
+        *[("status",), ("tree", WORKSPACE, "/"), ("read", WORKSPACE, "/d1/f1.txt")],
+        accepted=lambda ran: ran.code in ({0} if ran.args[0] == "status" else {0, 4}),
+    )
+    until(lambda: running.runs["tree"] >= 2, within_s=20, what="commands run beside the daemon")
+
+    # Revoked in the middle.
+    family = family_of(machine)
+    observer = server.observer()
+    observer.ok("DELETE", f"/api/v1/auth/sessions/{family}")
+    revoked_at = time.monotonic()
+    parked = machine.until_mirror(
+        root, lambda one: one["state"] == "auth-failed", within_s=20, what="the mirror says auth-failed"
+    )
+    assert parked["cause"]["code"] == "session_revoked", parked["cause"]
+    assert "relayfile login" in machine.run("status").out
+    assert parked["engine_starts"] == 1
+
+    # Quiet: after the state is known no request comes from the daemon, while local edits are still recorded.
+    quiet_from = requests_of_daemon(server, daemon[0])
+    (root / "d1" / "f1.txt").write_text("edited while signed out\n")
+    (root / "new.txt").write_text("made while signed out\n")
+    recorded = machine.until_mirror(
+        root, lambda one: one["pending_edits"] >= 2, within_s=10, what="the edits are recorded while signed out"
+    )
+    assert recorded["state"] == "auth-failed"
+    until(lambda: time.monotonic() - revoked_at > 3 * ACCESS_TTL_S, within_s=20, what="three lifetimes passed")
+    assert requests_of_daemon(server, daemon[0]) == quiet_from, "the daemon asked while it was parked"
+    causes = {json.dumps(machine.mirror(root)["cause"]["code"]) for _ in range(3)}
+    assert causes == {'"session_revoked"'}, "one state with one cause"
+    running.stop()
+    assert not running.failures, running.failures[:2]
+    assert machine.try_("tree", WORKSPACE, "/").code == 4
+    presented = [event for event in of_family(server, family) if event["event"] == "rejected"]
+    assert len(presented) <= 1, f"a dead token was presented more than once: {presented}"
+
+    # A new login from another process: live again within 2 s, without a restart, and the edits arrive.
+    machine.login(server)
+    woken = time.monotonic()
+    machine.until_mirror(root, lambda one: one["state"] != "auth-failed", within_s=2, what="the login woke it")
+    live = machine.until_mirror(
+        root,
+        lambda one: one["state"] == "live" and not one["pending_edits"],
+        within_s=10,
+        what="the mirror is live again",
+    )
+    assert time.monotonic() - woken < 2 + 1.0, "live within 2 s, seen through commands that take a moment themselves"
+    assert live["engine_starts"] == before["engine_starts"] == 1
+    assert live["cycles_cancelled"] == 0
+    assert machine.daemons() == daemon
+    observer = server.observer()
+    until(
+        lambda: observer.content(workspace, "/new.txt") == b"made while signed out\n",
+        within_s=5,
+        what="the edit made while signed out arrived",
+    )
+    assert observer.content(workspace, "/d1/f1.txt") == b"edited while signed out\n"
+    machine.until_live(root)
+    assert not difference(files_below(root), server.observer().tree(workspace))
+
+
+def test_the_naive_client_of_the_report_thrashes_and_ours_does_not_on_the_same_server(short_lived, signed_in):
+    """The smallest form of the report: what the naive daemon holds in memory is dead once a command renewed."""
+    naive = NaiveClient(short_lived.url).start()
+    machine = signed_in
+    began = time.monotonic()
+    until(
+        lambda: machine.run("whoami", "--json").json and time.monotonic() - began > 3 * ACCESS_TTL_S,
+        within_s=4 * ACCESS_TTL_S,
+        what="three lifetimes of commands passed",
+    )
+    naive.stop()
+    ours = of_family(short_lived, family_of(machine))
+    assert naive.refused >= 1
+    assert not [event for event in ours if event["event"] in TROUBLE]
+    assert Path(machine.credentials).stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,182 @@
+"""The life of a mirror with real processes: edits, conflicts, offline work, restarts, a server that dies."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from journeys_support import Mirrors
+from machines import difference, files_below
+from waiting import until
+
+
+@pytest.fixture
+def pair(server, new_machine, place) -> Mirrors:
+    """Two machines with a mirror each of one workspace."""
+    return Mirrors.of(server, [new_machine(), new_machine()], place)
+
+
+def test_an_edit_a_new_file_a_deletion_and_a_mode_travel_from_one_mirror_to_the_other(pair):
+    (a, root_a), (b, root_b) = pair.both
+    (root_a / "deep" / "er").mkdir(parents=True)
+    (root_a / "deep" / "er" / "file.txt").write_text("from a\n")
+    (root_a / "tool.sh").write_text("#!/bin/sh\n")
+    (root_a / "tool.sh").chmod(0o755)
+    (root_a / "link").symlink_to("deep/er/file.txt")
+    pair.until_equal({"deep/er/file.txt", "tool.sh", "link"})
+    assert (root_b / "deep/er/file.txt").read_text() == "from a\n"
+    assert (root_b / "tool.sh").stat().st_mode & 0o111
+    assert os.readlink(root_b / "link") == "deep/er/file.txt"  # noqa: PTH115
+
+    (root_b / "deep" / "er" / "file.txt").write_text("edited in b\n")
+    (root_b / "tool.sh").unlink()
+    pair.until_equal({"deep/er/file.txt", "link"})
+    assert (root_a / "deep/er/file.txt").read_text() == "edited in b\n"
+    assert a.mirror(root_a)["conflicts"] == b.mirror(root_b)["conflicts"] == 0
+
+
+def test_what_an_editor_does_by_renaming_over_a_file_is_one_edit(pair):
+    (_, root_a), (_, root_b) = pair.both
+    (root_a / "draft.txt").write_text("one\n")
+    pair.until_equal({"draft.txt"})
+    (root_a / ".draft.txt.swp").write_text("two\n")
+    (root_a / ".draft.txt.swp").rename(root_a / "draft.txt")
+    until(lambda: (root_b / "draft.txt").read_text() == "two\n", within_s=10, what="the edit", evidence=pair.evidence)
+    pair.until_equal({"draft.txt"})
+
+
+def test_edits_and_deletions_made_while_the_daemon_was_stopped_are_found(pair):
+    (a, root_a), (_, root_b) = pair.both
+    for name in ("keep.txt", "edit.txt", "gone.txt"):
+        (root_a / name).write_text("first\n")
+    pair.until_equal({"keep.txt", "edit.txt", "gone.txt"})
+
+    a.run("stop", root_a)
+    assert not a.daemons()
+    assert a.mirror(root_a)["state"] == "stopped"
+    (root_a / "edit.txt").write_text("offline\n")
+    (root_a / "gone.txt").unlink()
+    (root_a / "new.txt").write_text("offline too\n")
+    (root_b / "keep.txt").write_text("meanwhile in b\n")
+
+    a.run("restart", root_a)
+    pair.until_equal({"keep.txt", "edit.txt", "new.txt"})
+    assert (root_b / "edit.txt").read_text() == "offline\n"
+    assert (root_a / "keep.txt").read_text() == "meanwhile in b\n"
+
+
+def test_two_edits_of_one_file_leave_theirs_at_the_path_and_ours_in_a_conflict_copy_on_both_sides(pair):
+    (a, root_a), (b, root_b) = pair.both
+    (root_a / "plan.bin").write_bytes(b"\0\xffbase")
+    pair.until_equal({"plan.bin"})
+    a.run("stop", root_a)
+    (root_a / "plan.bin").write_bytes(b"\0\xffours")
+    (root_b / "plan.bin").write_bytes(b"\0\xfftheirs")
+    b.run("pull")
+    a.run("restart", root_a)
+    until(lambda: len(files_below(root_b)) == 2, within_s=20, what="the conflict copy", evidence=pair.evidence)
+    both = pair.until_equal(None)
+    assert sorted(both.values()) == [b"\0\xffours", b"\0\xfftheirs"]
+    assert both["plan.bin"] == b"\0\xfftheirs"
+    copy = next(path for path in both if path != "plan.bin")
+    assert re.fullmatch(r"plan \(conflict .+ \d{4}-\d\d-\d\d [0-9a-f]{8}\)\.bin", copy), copy
+
+
+def test_an_edit_beats_a_deletion(pair):
+    (a, root_a), (b, root_b) = pair.both
+    (root_a / "one.txt").write_text("base\n")
+    (root_a / "two.txt").write_text("base\n")
+    pair.until_equal({"one.txt", "two.txt"})
+    a.run("stop", root_a)
+    (root_a / "one.txt").unlink()
+    (root_b / "one.txt").write_text("edited in b\n")
+    (root_a / "two.txt").write_text("edited in a\n")
+    (root_b / "two.txt").unlink()
+    b.run("pull")
+    a.run("restart", root_a)
+    both = pair.until_equal({"one.txt", "two.txt"})
+    assert both == {"one.txt": b"edited in b\n", "two.txt": b"edited in a\n"}
+
+
+def test_a_killed_daemon_resumes_where_it_was_and_makes_no_conflict_of_it(pair):
+    (a, root_a), (_, root_b) = pair.both
+    for number in range(50):
+        (root_a / f"f{number}.txt").write_text(f"{number}\n")
+    pair.until_equal({f"f{number}.txt" for number in range(50)})
+    os.kill(a.daemons()[0], signal.SIGKILL)
+    until(lambda: not a.daemons(), within_s=5, what="the daemon is gone")
+    (root_a / "f1.txt").write_text("after the kill\n")
+    (root_b / "f2.txt").write_text("meanwhile\n")
+    a.run("restart", root_a)
+    both = pair.until_equal({f"f{number}.txt" for number in range(50)})
+    assert both["f1.txt"] == b"after the kill\n"
+    assert both["f2.txt"] == b"meanwhile\n"
+    assert a.mirror(root_a)["conflicts"] == 0
+
+
+def test_a_server_that_dies_and_returns_costs_nothing_and_needs_no_command(pair, server):
+    (a, root_a), (b, root_b) = pair.both
+    pair.expect_connection_trouble()
+    (root_a / "before.txt").write_text("before\n")
+    pair.until_equal({"before.txt"})
+    daemons = a.daemons() + b.daemons()
+
+    server.kill()
+    a.until_mirror(root_a, lambda one: one["state"] == "offline", within_s=15, what="offline, and says so")
+    assert a.mirror(root_a)["cause"]["code"]
+    (root_a / "during.txt").write_text("during\n")
+    a.until_mirror(root_a, lambda one: one["pending_edits"] == 1, within_s=10, what="the edit is recorded")
+
+    server.start()
+    pair.until_equal({"before.txt", "during.txt"}, within_s=60)
+    assert (root_b / "during.txt").read_text() == "during\n"
+    assert a.daemons() + b.daemons() == daemons
+    assert a.mirror(root_a)["engine_starts"] == 1
+
+
+def test_every_acknowledged_write_survives_a_killed_server(server, machine):
+    machine.run("workspace", "create", "w")
+    acknowledged = {}
+    for number in range(20):
+        machine_path, text = f"/f{number}.txt", f"{number}\n"
+        machine.run("write", "w", machine_path, stdin=text)
+        acknowledged[machine_path.removeprefix("/")] = text.encode()
+        if number == 10:
+            server.kill()
+            server.start()
+    server.kill()
+    server.start()
+    workspace = next(one["workspaceId"] for one in machine.run("workspace", "list", "--json").json)
+    assert not difference(server.observer().tree(workspace), acknowledged)
+
+
+def test_deleting_the_workspace_halts_the_mirror_and_leaves_every_file(server, machine, place):
+    machine.expected.append("workspace")
+    root = place / "mirror"
+    root.mkdir()
+    (root / "mine.txt").write_text("mine\n")
+    machine.run("workspace", "create", "w")
+    machine.run("mount", "w", root)
+    machine.until_live(root)
+    machine.run("workspace", "delete", "w", "--yes")
+    halted = machine.until_mirror(root, lambda one: one["state"] == "halted", within_s=20, what="the mirror halted")
+    assert halted["cause"]["code"] == "workspace_deleted"
+    assert files_below(root) == {"mine.txt": b"mine\n"}
+    assert machine.try_("pull").code == 6
+
+
+def test_emptying_a_mirror_halts_only_the_deletions(pair):
+    (a, root_a), (_, root_b) = pair.both
+    for one in pair.machines:
+        one.expected.append("halt|delet")
+    names = {f"f{number}.txt" for number in range(8)}
+    for name in names:
+        (root_a / name).write_text(f"{name}\n")
+    pair.until_equal(names)
+    for name in names:
+        (root_a / name).unlink()
+    halted = a.until_mirror(root_a, lambda one: one["state"] == "halted", within_s=20, what="the brake")
+    assert halted["cause"]["code"]
+    assert files_below(root_b).keys() == names, "nothing was deleted on the other side"
+    assert a.try_("pull").code == 6

@@ -1,0 +1,149 @@
+"""Where a mirror may live, and what happens to what is already there (R33). Nothing is ever overwritten."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from machines import copy_tree, difference, files_below
+from waiting import until
+
+
+@pytest.fixture
+def workspace(machine, server) -> str:
+    """The id of the workspace `w`, which holds two files."""
+    machine.run("workspace", "create", "w")
+    machine.run("write", "w", "/same.txt", stdin="same\n")
+    machine.run("write", "w", "/differs.txt", stdin="theirs\n")
+    return machine.run("workspace", "list", "--json").json[0]["workspaceId"]
+
+
+def test_a_directory_that_is_missing_is_made(machine, workspace, place):
+    root = place / "not" / "yet"
+    machine.run("mount", "w", root)
+    machine.until_live(root)
+    assert files_below(root) == {"same.txt": b"same\n", "differs.txt": b"theirs\n"}
+
+
+def test_a_file_in_the_place_of_the_directory_is_refused_and_left(machine, workspace, place):
+    (place / "file").write_text("mine")
+    ran = machine.try_("mount", "w", place / "file")
+    assert ran.code in {2, 78}, ran
+    assert "not a directory" in ran.err.lower() or "is a file" in ran.err.lower(), ran
+    assert (place / "file").read_text() == "mine"
+
+
+def test_files_already_there_are_adopted_uploaded_or_kept_as_conflict_copies(machine, workspace, server, place):
+    root = place / "mirror"
+    root.mkdir()
+    (root / "same.txt").write_text("same\n")
+    (root / "differs.txt").write_text("ours\n")
+    (root / "only-here.txt").write_text("local\n")
+
+    machine.run("mount", "w", root)
+    machine.until_live(root)
+
+    found = files_below(root)
+    copy = [path for path in found if path.startswith("differs (conflict ")]
+    assert len(found) == 4, sorted(found)
+    assert len(copy) == 1
+    assert found[copy[0]] == b"ours\n"
+    assert found["differs.txt"] == b"theirs\n"
+    assert found["only-here.txt"] == b"local\n"
+    until(
+        lambda: not difference(files_below(root), server.observer().tree(workspace)),
+        within_s=10,
+        what="all four are on the server",
+        every_s=0.5,
+    )
+
+
+@pytest.mark.parametrize("where", ["inside", "around", "same"])
+def test_a_mirror_inside_around_or_on_another_is_refused(machine, workspace, place, where):
+    root = place / "outer" / "mirror"
+    machine.run("mount", "w", root)
+    machine.run("workspace", "create", "other")
+    second = {"inside": root / "sub", "around": place / "outer", "same": root}[where]
+    ran = machine.try_("mount", "other", second)
+    assert ran.code in {7, 78}, ran
+    assert str(root) in ran.err, "it names the mirror that is in the way"
+    machine.until_live(root)
+
+
+def test_a_root_that_would_upload_the_keys_is_refused(machine, workspace, server):
+    for root in (machine.home, machine.folder, machine.home / "inner"):
+        ran = machine.try_("mount", "w", root)
+        assert ran.code == 78, ran
+    assert not machine.daemons()
+
+
+@pytest.mark.skipif(
+    not Path("/dev/shm").is_dir() or os.stat("/dev/shm").st_dev == os.stat("/tmp").st_dev,  # noqa: PTH116
+    reason="no second file system here",
+)
+def test_a_mirror_on_another_file_system_than_the_home_works(machine, workspace, place):
+    root = Path("/dev/shm") / place.name
+    root.mkdir()
+    try:
+        machine.run("mount", "w", root)
+        machine.until_live(root)
+        (root / "new.txt").write_text("made there\n")
+        until(lambda: machine.try_("read", "w", "/new.txt").code == 0, within_s=10, what="it was uploaded")
+    finally:
+        machine.run("stop", "--all")
+        copy_tree(root, place / "kept")
+        for path in sorted(root.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        root.rmdir()
+
+
+def test_a_second_daemon_for_a_directory_is_told_who_holds_it_also_from_another_home(
+    machine, workspace, server, new_machine, place
+):
+    root = place / "mirror"
+    machine.run("mount", "w", root)
+    holder = machine.daemons()[0]
+    other = new_machine()
+    other.login(server)
+
+    ran = other.try_("mount", "w", root)
+
+    assert ran.code == 7, ran
+    assert str(holder) in ran.err, "it says which process holds it"
+    assert not other.daemons()
+    machine.until_live(root)
+
+
+def test_mounting_again_what_is_mounted_changes_nothing(machine, workspace, place):
+    root = place / "mirror"
+    machine.run("mount", "w", root)
+    daemons = machine.daemons()
+    ran = machine.try_("mount", "w", root)
+    assert ran.code in {0, 7}, ran
+    assert machine.daemons() == daemons
+
+
+def test_a_link_that_points_out_of_the_mirror_is_kept_as_a_link_and_never_followed(machine, workspace, place):
+    outside = place / "outside"
+    outside.mkdir()
+    (outside / "secret.txt").write_text("not for upload\n")
+    root = place / "mirror"
+    root.mkdir()
+    (root / "way-out").symlink_to(outside)
+    machine.run("mount", "w", root)
+    machine.until_live(root)
+    assert machine.run("tree", "w", "/").out.count("secret.txt") == 0
+    assert (outside / "secret.txt").read_text() == "not for upload\n"
+    assert (root / "way-out").is_symlink()
+
+
+def test_mount_without_a_login_or_of_an_unknown_workspace_says_what_to_do(new_machine, server, place):
+    machine = new_machine()
+    ran = machine.try_("mount", "w", place / "mirror")
+    assert ran.code == 4
+    assert "relayfile login" in ran.err
+    machine.login(server)
+    ran = machine.try_("mount", "no-such-workspace", place / "mirror")
+    assert ran.code == 1, ran
+    assert "no-such-workspace" in ran.err
+    assert not machine.daemons()
