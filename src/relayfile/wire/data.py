@@ -1,0 +1,415 @@
+"""Every JSON body of the data plane (v1 names): files, trees, events, queries, operations, status, errors.
+
+Structs say what may travel; defaults that v1 leaves out are left out. Paths stay plain text here: a bulk answers
+a bad path as an error of that path, so whoever decides parses it (`TreePath.parse`).
+"""
+
+from collections.abc import Iterable
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from relayfile.errors import RelayfileError, Unavailable, UsageError
+from relayfile.model import EXECUTABLE, REGULAR, SYMLINK, Mode
+
+SYMLINK_CONTENT_TYPE: Final = "application/x-symlink"
+TEXT_CONTENT_TYPE: Final = "text/markdown"
+BINARY_CONTENT_TYPE: Final = "application/octet-stream"
+MAX_BULK_READ_PATHS: Final = 100
+MAX_BULK_READ_BYTES: Final = 32 * 1024 * 1024
+MAX_BLOBS: Final = 1_000
+
+Base64: TypeAlias = Literal["", "base64"]
+"""How content stands in JSON: as text, or as base64 where its bytes are no text or its writer wished so."""
+
+
+class _Body(msgspec.Struct, rename="camel", frozen=True, gc=False):
+    """A body whose fields are always written."""
+
+
+class _Sparse(msgspec.Struct, rename="camel", frozen=True, gc=False, omit_defaults=True):
+    """A body that leaves out what says nothing."""
+
+
+class Semantics(_Body, frozen=True, kw_only=True):
+    """What providers say about a file. `permissions` are the rules of 3-protocol B.2."""
+
+    properties: dict[str, str] = {}
+    relations: list[str] = []
+    permissions: list[str] = []
+    comments: list[str] = []
+
+
+class Identity(_Sparse, frozen=True, kw_only=True):
+    """The idempotency key of a write (`contentIdentity`)."""
+
+    kind: str
+    key: str
+    ttl_seconds: int = 0
+
+
+class Health(_Body, frozen=True, kw_only=True):
+    """Answer of `GET /health`: proof that this is relayfile, and what it can do."""
+
+    status: str
+    features: list[str]
+    product: str = ""
+    version: str = ""
+
+
+class FileRead(_Sparse, frozen=True, kw_only=True):
+    """One file with its content. `mode`, `size`, `type` and `target` are ours; v1 clients ignore them."""
+
+    path: str
+    revision: str
+    content_type: str
+    content: str
+    encoding: Base64 = ""
+    provider: str
+    provider_object_id: str = ""
+    last_edited_at: str
+    semantics: Semantics
+    content_hash: str
+    size: int = -1
+    mode: Mode = REGULAR
+    type: Literal["file", "symlink"] = "file"
+    target: str | None = None
+
+
+class WriteRequest(_Sparse, frozen=True, kw_only=True):
+    """Body of `PUT fs/file`. An absent mode or semantics keeps what the path has."""
+
+    content: str
+    content_type: str = ""
+    encoding: str = ""
+    semantics: Semantics | None = None
+    content_identity: Identity | None = None
+    type: Literal["file", "symlink"] = "file"
+    mode: int | str | None = None
+    target: str | None = None
+
+
+class Writeback(_Body, frozen=True, kw_only=True):
+    """v1's word on what a provider was told. Plain files have none to tell: `succeeded` at once."""
+
+    provider: str = ""
+    state: str = "succeeded"
+
+
+class WriteAnswer(_Body, frozen=True, kw_only=True):
+    """Answer of `PUT` and `DELETE fs/file` (202)."""
+
+    op_id: str
+    target_revision: str
+    writeback: Writeback
+    status: str = "queued"
+
+
+class BulkFile(_Sparse, frozen=True, kw_only=True):
+    """One entry of a bulk: a put, or with `op: "delete"` a removal. No `ifMatch` overwrites blindly."""
+
+    path: str
+    op: Literal["put", "write", "upsert", "delete"] = "put"
+    content: str | None = None
+    content_type: str = ""
+    encoding: str = ""
+    if_match: str | None = None
+    base_revision: str | None = None
+    content_identity: Identity | None = None
+    semantics: Semantics | None = None
+    type: Literal["file", "symlink"] = "file"
+    mode: int | str | None = None
+    target: str | None = None
+
+
+class BulkRequest(_Body, frozen=True, kw_only=True):
+    """Body of `POST fs/bulk`."""
+
+    files: list[BulkFile]
+
+
+class BulkResult(_Sparse, frozen=True, kw_only=True):
+    """What became of one entry. No `opId`: a plain file is done when it is acknowledged."""
+
+    path: str
+    revision: str
+    content_type: str = ""
+    content_identity: Identity | None = None
+    writeback: Writeback | None = None
+
+
+class BulkError(_Sparse, frozen=True, kw_only=True):
+    """Why one entry was not written. `conflict` carries the revision the path has now (`rev_0`: absent)."""
+
+    path: str
+    code: str
+    message: str
+    expected_revision: str = ""
+    current_revision: str = ""
+
+
+class BulkAnswer(_Body, frozen=True, kw_only=True):
+    """Answer of `POST fs/bulk` (always 202)."""
+
+    written: int
+    error_count: int
+    errors: list[BulkError]
+    results: list[BulkResult]
+    correlation_id: str
+
+
+class PathName(_Sparse, frozen=True, kw_only=True):
+    """One `{path}` of the longer form of a bulk read."""
+
+    path: str
+
+
+class BulkReadRequest(_Sparse, frozen=True, kw_only=True):
+    """Body of `POST fs/bulk-read`; either form."""
+
+    paths: list[str] = []
+    files: list[PathName] = []
+
+    def wanted(self) -> list[str]:
+        """Every path asked for, in the order of the request."""
+        return [*self.paths, *(file.path for file in self.files)]
+
+
+class ReadError(_Body, frozen=True, kw_only=True):
+    """Why one path of a bulk read has no content."""
+
+    status: int
+    code: str
+    message: str
+
+
+class BulkReadFailure(_Body, frozen=True, kw_only=True):
+    """One path of a bulk read that could not be read."""
+
+    path: str
+    error: ReadError
+
+
+class BulkReadAnswer(_Body, frozen=True, kw_only=True):
+    """Answer of `POST fs/bulk-read`: exactly one entry for each requested path, in its order."""
+
+    files: list[FileRead | BulkReadFailure]
+
+
+class TreeEntry(_Sparse, frozen=True, kw_only=True):
+    """One file or folder of a listing. A folder's revision is the word `dir`."""
+
+    path: str
+    type: Literal["file", "dir"]
+    revision: str = "dir"
+    content_hash: str = ""
+    provider: str = ""
+    provider_object_id: str = ""
+    size: int = 0
+    updated_at: str = ""
+    property_count: int = 0
+    relation_count: int = 0
+    permission_count: int = 0
+    comment_count: int = 0
+    mode: Mode = REGULAR
+
+
+class TreePage(_Body, frozen=True, kw_only=True):
+    """Answer of `GET fs/tree`. `totalFiles` only where the whole workspace is listed and countable."""
+
+    path: str
+    entries: list[TreeEntry]
+    next_cursor: str | None = None
+    total_files: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class EventRecord(_Sparse, frozen=True, kw_only=True):
+    """One change, as the v1 events feed tells it."""
+
+    event_id: str
+    type: str
+    path: str
+    revision: str
+    origin: str
+    correlation_id: str
+    timestamp: str
+    content_hash: str = ""
+    provider: str = ""
+
+
+class EventsPage(_Body, frozen=True, kw_only=True):
+    """Answer of `GET fs/events`. `nextCursor` is null at the end."""
+
+    events: list[EventRecord]
+    next_cursor: str | None = None
+
+
+class DeltaItem(_Sparse, frozen=True, kw_only=True):
+    """One path of the JSON form of the delta feed."""
+
+    path: str
+    position: int
+    kind: Literal["put", "delete"]
+    digest: str = ""
+    size: int = 0
+    mode: Mode | None = None
+    content_type: str = ""
+    encoding: Base64 = ""
+
+
+class DeltaPage(_Body, frozen=True, kw_only=True):
+    """The JSON form of `GET fs/delta`. At the end `nextCursor` is null and `treeDigest` is of exactly `cursor`."""
+
+    items: list[DeltaItem]
+    epoch: str
+    head: int
+    cursor: int
+    next_cursor: str | None = None
+    tree_digest: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class BlobsRequest(_Body, frozen=True, kw_only=True):
+    """Body of `POST fs/blobs`: digests as 64 hex digits."""
+
+    digests: list[str]
+
+
+class DigestAnswer(_Body, frozen=True, kw_only=True):
+    """Answer of `GET fs/digest`: what the reader may see at exactly `position` sums to `treeDigest` (hex)."""
+
+    epoch: str
+    position: int
+    tree_digest: str
+    files: int
+
+
+class QueryItem(_Sparse, frozen=True, kw_only=True):
+    """One file of a query."""
+
+    path: str
+    revision: str
+    content_type: str
+    provider: str
+    provider_object_id: str = ""
+    last_edited_at: str
+    size: int
+    properties: dict[str, str] = {}
+    relations: list[str] = []
+    permissions: list[str] = []
+    comments: list[str] = []
+
+
+class QueryPage(_Body, frozen=True, kw_only=True):
+    """Answer of `GET fs/query`; the cursor is the last path."""
+
+    items: list[QueryItem]
+    next_cursor: str | None = None
+
+
+class Operation(_Sparse, frozen=True, kw_only=True):
+    """v1's record of a write. Ours are finished when they are acknowledged, so each is `succeeded`."""
+
+    op_id: str
+    path: str
+    revision: str
+    action: Literal["file_upsert", "file_delete"]
+    provider: str
+    status: str
+    attempt_count: int
+    correlation_id: str
+    created_at: str
+    updated_at: str
+    completed_at: str
+
+
+class OpsPage(_Body, frozen=True, kw_only=True):
+    """Answer of `GET ops`, newest first."""
+
+    items: list[Operation]
+    next_cursor: str | None = None
+
+
+class ProviderStatus(_Sparse, frozen=True, kw_only=True):
+    """One provider (first path segment) of a workspace."""
+
+    provider: str
+    status: str
+
+
+class SyncStatus(_Body, frozen=True, kw_only=True):
+    """Answer of `GET sync/status`."""
+
+    workspace_id: str
+    providers: list[ProviderStatus]
+
+
+class ErrorBody(_Sparse, frozen=True, kw_only=True):
+    """What every refusal looks like (A8). `details` are written as further top-level fields, see `error_json`."""
+
+    code: str
+    message: str
+    correlation_id: str
+    hint: str = ""
+    retry_after_seconds: float = 0
+    expected_revision: str = ""
+    current_revision: str = ""
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(body: msgspec.Struct) -> bytes:
+    """The body as it travels: one line of JSON with its newline."""
+    return _encoder.encode(body) + b"\n"
+
+
+def encode_lines(bodies: Iterable[msgspec.Struct]) -> bytes:
+    """The bodies as elements of a JSON array, without its brackets."""
+    return b",".join(_encoder.encode(body) for body in bodies)
+
+
+def error_json(error: RelayfileError, correlation_id: str) -> bytes:
+    """The v1 error body that tells `error`."""
+    body: dict[str, object] = {**error.details, "code": error.code, "message": error.message}
+    body["correlationId"] = correlation_id
+    if error.hint:
+        body["hint"] = error.hint
+    if isinstance(error, Unavailable) and error.retry_after_s is not None:
+        body["retryAfterSeconds"] = error.retry_after_s
+    return _encoder.encode(body) + b"\n"
+
+
+def mode_of(mode: int | str | None, *, symlink: bool) -> Mode | None:
+    """The mode that a JSON body means: 420 and `"0644"` are a file, any execute bit is an executable; None keeps.
+
+    Raises:
+        UsageError: code `invalid_content`: a text that is no octal number.
+    """
+    if symlink or mode in {SYMLINK, 0o120000}:
+        return SYMLINK
+    if mode is None or mode == "":
+        return None
+    try:
+        bits = int(mode, 8) if isinstance(mode, str) else mode
+    except ValueError as error:
+        raise UsageError(f"not a file mode: {str(mode)[:40]!r}", code="invalid_content") from error
+    return EXECUTABLE if bits & 0o111 else REGULAR
+
+
+def if_match(text: str) -> int | None:
+    """The revision a precondition asks for: 0 only if absent, None (`*`) whatever is there.
+
+    Accepts `rev_5`, `"rev_5"`, `W/"rev_5"`, `5`, `0` and `*`.
+
+    Raises:
+        UsageError: code `precondition_failed` (412): it is none of these.
+    """
+    plain = text.strip().removeprefix("W/").strip('"')
+    if plain == "*":
+        return None
+    number = plain.removeprefix("rev_")
+    if not (number.isascii() and number.isdigit()):
+        raise UsageError(
+            f"not a precondition: {text[:40]!r}", code="precondition_failed", status=412, hint="use rev_N, 0 or *"
+        )
+    return int(number)
