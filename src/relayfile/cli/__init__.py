@@ -1,1 +1,1 @@
-"""The command line: stdout is data, stderr is talk, the exit code is the error's own."""
+"""The command line: words to calls, answers to text. It decides nothing that another program could not ask for."""

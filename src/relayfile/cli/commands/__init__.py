@@ -1,1 +1,1 @@
-"""One module per verb, imported only when that verb is run."""
+"""One module a command: `DESCRIPTION`, `EXAMPLES`, `arguments(parser)` and `run(asked, context) -> exit code`."""
