@@ -1,0 +1,120 @@
+"""The mirrors of this machine: one `mirror.json` a mirror, in HOME/mirrors/<id>/. It says what is mirrored where.
+
+The state of a mirror (trees, cursor, outbox) is not here: `mirror/state` owns it, in the same folder.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from relayfile.credentials.home import Home
+from relayfile.errors import Misconfigured, NotFound
+
+RECORD = "mirror.json"
+RETIRED = "mirror.json.retired"
+SOCKET = "control.sock"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `mount` decided, once. `root_dev` and `root_ino` tell the root from a copy of it (R33)."""
+
+    id: str
+    workspace: str
+    workspace_name: str
+    directory: str
+    api_url: str
+    profile: str = "default"
+    shared_login: bool = True
+    root_dev: int = 0
+    root_ino: int = 0
+
+
+def load(home: Home, mirror: str) -> Record:
+    """The record of the mirror with this id.
+
+    Raises:
+        NotFound: no such mirror on this machine.
+        Misconfigured: its record cannot be read.
+    """
+    path = home.mirrors / mirror / RECORD
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        known = {field.name for field in fields(Record)}
+        return Record(**{name: value for name, value in found.items() if name in known})
+    except FileNotFoundError:
+        raise NotFound(f"no mirror {mirror!r} on this machine", code="mirror_not_found") from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise Misconfigured(
+            f"the record {path} cannot be read: {error}", hint="mount the directory again: nothing in it is touched"
+        ) from error
+
+
+def all(home: Home) -> list[Record]:  # noqa: A001 - `registry.all(home)` is how it reads where it is used
+    """Every mirror of this machine whose record can be read, by directory."""
+    found = []
+    try:
+        names = [folder.name for folder in home.mirrors.iterdir()]
+    except FileNotFoundError:
+        return []
+    for name in names:
+        try:
+            found.append(load(home, name))
+        except (NotFound, Misconfigured):
+            continue
+    return sorted(found, key=lambda record: record.directory)
+
+
+def save(home: Home, record: Record) -> None:
+    """The record is what `load` answers from now on.
+
+    Durable: on return, and never half written.
+    """
+    folder = home.prepare("mirrors", record.id)
+    part = folder / f"{RECORD}.part"
+    text = json.dumps(asdict(record), indent=1, sort_keys=True) + "\n"
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, text.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    part.replace(folder / RECORD)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def retire(home: Home, mirror: str) -> None:
+    """The mirror is no longer listed; its state stays on disk."""
+    folder = home.mirrors / mirror
+    (folder / RECORD).replace(folder / RETIRED)
+
+
+def find(home: Home, directory: str | Path) -> Record | None:
+    """The mirror whose root is `directory`, or holds it; None when there is none."""
+    wanted = os.path.realpath(directory)
+    records = {os.path.realpath(record.directory): record for record in all(home)}
+    while True:
+        if wanted in records:
+            return records[wanted]
+        parent = os.path.dirname(wanted)  # noqa: PTH120 - a string in, strings compared
+        if parent == wanted:
+            return None
+        wanted = parent
+
+
+def control_socket(home: Home, mirror: str) -> str:
+    """Where the daemon of this mirror listens, if it runs.
+
+    `control.sock` is the socket itself or, where its path would be longer than a socket's may be, a symbolic link
+    to it (R33).
+    """
+    path = home.mirrors / mirror / SOCKET
+    try:
+        return str(path.readlink())
+    except OSError:
+        return str(path)

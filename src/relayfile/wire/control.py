@@ -1,0 +1,87 @@
+"""What travels on a mirror's control socket: HTTP/1 over a unix socket that only its owner may open.
+
+    GET  /status?format=text|json&width=N&color=0|1   this mirror's fragment, as text or as one JSON object
+    GET  /health                                      {"ok": true, "pid": N, "mirror": ID}
+    POST /pull                                        NDJSON: Progress lines, then one Ended line
+    POST /stop                                        {"stopping": true}; the process ends soon after
+
+Field names are stable: scripts read them (R35). A time is RFC 3339 in UTC, an absent one is null.
+"""
+
+from collections.abc import Sequence
+from typing import Final, TypedDict
+
+HEALTH: Final = "/health"
+STATUS: Final = "/status"
+PULL: Final = "/pull"
+STOP: Final = "/stop"
+
+
+class Cause(TypedDict):
+    """Why the state is what it is: one code and one sentence."""
+
+    code: str
+    message: str
+
+
+class Progress(TypedDict):
+    """How far a bootstrap, a catch-up or a pull has come. `rate` is files a second."""
+
+    files_done: int
+    files_total: int
+    bytes_done: int
+    bytes_total: int
+    rate: float
+
+
+class Ended(TypedDict):
+    """The last line of a pull: the exit code of the command that asked, and one sentence."""
+
+    exit: int
+    message: str
+
+
+class NotKept(TypedDict):
+    """A path of the workspace that this mirror leaves out, and why (R19)."""
+
+    path: str
+    reason: str
+
+
+class Login(TypedDict):
+    """The sign-in behind a mirror. `state` is one of the words of the login, `since` when it began."""
+
+    profile: str
+    state: str
+    message: str
+    expires_at: str | None
+
+
+class Fragment(TypedDict):
+    """One mirror in `status --json`."""
+
+    mirror: str
+    workspace: str
+    workspace_name: str
+    directory: str
+    api_url: str
+    state: str
+    cause: Cause | None
+    connection: str
+    head: int
+    observed: int
+    applied: int
+    equal: bool | None
+    proven_at: str | None
+    pending_edits: int
+    conflicts: int
+    not_kept: Sequence[NotKept]
+    engine_starts: int
+    cycles: int
+    cycles_cancelled: int
+    last_error: str | None
+    progress: Progress | None
+    notices: Sequence[str]
+    login: Login
+    pid: int | None
+    version: str
