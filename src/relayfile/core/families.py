@@ -42,7 +42,7 @@ ANSWERED: Final = frozenset({Outcome.ROTATED, Outcome.AHEAD, Outcome.RETRY, Outc
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long things last. `restored_until`: after a database came back from a backup, clients may be ahead of it."""
+    """How long things last. Until `restored_until` clients may be ahead of a database that came from a backup."""
 
     overlap_s: float
     access_ttl_s: float
@@ -53,7 +53,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Consumed:
-    """A generation that was exchanged for its successor at `at`, by a request with this nonce digest (empty: none)."""
+    """A generation exchanged for its successor at `at`, by a request with this nonce digest (empty: none)."""
 
     generation: int
     at: float
@@ -170,7 +170,7 @@ def _advanced(family: Family, consumed: int, proof: Proof, now: float, policy: P
 
 
 def _too_soon_s(family: Family, now: float, policy: Policy) -> float:
-    """How long this family must wait before it may rotate: max(10 a minute, 4 an access lifetime) is its rate (R6)."""
+    """How long this family must wait to rotate: its rate is max(10 a minute, 4 an access lifetime) (R6)."""
     waits = []
     for limit, window_s in ((ROTATIONS_A_MINUTE, 60.0), (ROTATIONS_A_LIFETIME, policy.access_ttl_s)):
         if len(family.consumed) < limit:
