@@ -1,0 +1,327 @@
+"""The client's sign-in state machine: what a login is worth, and the one next step of a renewal. Pure.
+
+`urgency` says whether a token should be renewed, `next_step` what the holder of the lock does with what it read
+there, `after_answer` what an answer of the server means, and the table at the end how people read the state.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Final, Literal, TypeAlias
+
+from relayfile.core import schedule
+from relayfile.model import Grant
+
+Role: TypeAlias = Literal["owner", "other"]
+
+ENDING_ERRORS: Final = frozenset({"invalid_grant", "invalid_client", "unauthorized_client"})
+"""The only words of a parsed JSON body that end a session (I9)."""
+
+
+class Phase(StrEnum):
+    """Where a login stands (4-sessions B.5)."""
+
+    NO_SESSION = "no-session"
+    VALID = "valid"
+    DUE = "due"
+    WAITING_LOCK = "waiting-lock"
+    REFRESHING = "refreshing"
+    AMBIGUOUS = "ambiguous"
+    PERSIST_FAILED = "persist-failed"
+    DEGRADED = "degraded"
+    AUTH_BUSY = "auth-busy"
+    AUTH_FAILED = "auth-failed"
+    CLIENT_REJECTED = "client-rejected"
+    CONFIG_ERROR = "config-error"
+    LOGGED_OUT = "logged-out"
+
+
+PARKED: Final = frozenset({Phase.NO_SESSION, Phase.AUTH_FAILED, Phase.CLIENT_REJECTED, Phase.LOGGED_OUT})
+"""The phases in which nothing goes over the network until the credential file changes."""
+
+
+class Urgency(Enum):
+    """How much a token wants to be renewed."""
+
+    FINE = 0
+    ADVISABLE = 1
+    MANDATORY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """An access token in time. `age_s` counts from the receipt of its answer, `left_s` to its end at the earliest.
+
+    `lifetime_s` is as issued; None is unknown (a foreign writer did not say). `left_s` None: no end is known.
+    """
+
+    age_s: float | None
+    lifetime_s: float | None
+    left_s: float | None
+    refresh_left_s: float | None = None
+    refresh_life_s: float | None = None
+
+
+def urgency(life: Life, role: Role, point: float, min_ttl_s: float = 0.0) -> Urgency:
+    """Whether this token should be renewed now, by this role; `point` is the owner's share of the life (B.4).
+
+    However much time a caller asks for, a token is never called worn before 65 % of its life (R5): otherwise one
+    caller with a large wish would renew at every call.
+    """
+    if life.left_s is None:
+        return Urgency.FINE
+    lifetime = life.lifetime_s
+    if lifetime is None or lifetime <= 0:
+        if life.left_s <= 30.0:
+            return Urgency.MANDATORY
+        return Urgency.ADVISABLE if life.left_s <= 60.0 else Urgency.FINE
+    earliest = schedule.OWNER_SPAN[0]
+    wish_s = min(min_ttl_s, (1.0 - earliest) * lifetime)
+    if life.left_s <= max(schedule.mandatory_left_s(lifetime), wish_s):
+        return Urgency.MANDATORY
+    share = 1.0 - life.left_s / lifetime if life.age_s is None else life.age_s / lifetime
+    at = point if role == "owner" else schedule.ADVISORY_AT
+    if _refresh_token_worn(life):
+        at = earliest
+    return Urgency.ADVISABLE if share >= at else Urgency.FINE
+
+
+def due_in_s(life: Life, role: Role, point: float) -> float | None:
+    """In how long `urgency` stops being FINE; None when nothing is known of its end."""
+    if life.left_s is None:
+        return None
+    if life.lifetime_s is None or life.age_s is None or life.lifetime_s <= 0:
+        return max(0.0, life.left_s - 60.0)
+    at = point if role == "owner" else schedule.ADVISORY_AT
+    if _refresh_token_worn(life):
+        at = schedule.OWNER_SPAN[0]
+    by_end = life.left_s - schedule.mandatory_left_s(life.lifetime_s)
+    return max(0.0, min(at * life.lifetime_s - life.age_s, by_end))
+
+
+def _refresh_token_worn(life: Life) -> bool:
+    if life.refresh_left_s is None or life.refresh_life_s is None:
+        return False
+    return life.refresh_left_s <= schedule.refresh_window_s(life.refresh_life_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Everything the holder of the lock read, as far as it decides.
+
+    `torn`: the file is there but is no credential file. `consumed`: its refresh token was already exchanged, as the
+    history tells. `ended` is the `error` word of a verdict on it, `tombstoned` a logout of its family. `stashed`:
+    a successor for it lies in a stash. `restorable`: the newest pair of the history may be put back (R9).
+    `disputed`: the caller's own token was rejected by the server and is still the one in the file.
+    """
+
+    present: bool
+    torn: bool = False
+    has_refresh_token: bool = True
+    consumed: bool = False
+    ended: str | None = None
+    tombstoned: bool = False
+    stashed: bool = False
+    restorable: bool = False
+    worth: Urgency = Urgency.FINE
+    disputed: bool = False
+    fresh_after_dispute: bool = False
+    paused_s: float = 0.0
+
+
+class Step(Enum):
+    """What the holder of the lock does next."""
+
+    ADOPT = "use the access token of the file"
+    PUT_BACK = "put the newest pair of the history back"
+    COMMIT_STASH = "put the stashed successor into the file"
+    PRESENT = "present the refresh token"
+    NOT_SIGNED_IN = "say that there is no login"
+    ENDED = "say that the login has ended"
+    DAMAGED = "say that the file cannot be read"
+    DISTRUST = "say that the server rejects tokens it has just issued"
+    PAUSE = "keep the pause the server asked for"
+
+
+def next_step(seen: Seen) -> Step:
+    """The one next step. A refresh token is presented only when nothing else can be done (I1, I5, R9)."""
+    if not seen.present:
+        return Step.NOT_SIGNED_IN
+    if seen.torn:
+        return Step.PUT_BACK if seen.restorable else Step.DAMAGED
+    if seen.tombstoned:
+        return Step.NOT_SIGNED_IN
+    if seen.stashed:
+        return Step.COMMIT_STASH
+    if seen.consumed and seen.restorable:
+        return Step.PUT_BACK
+    if seen.ended is not None:
+        return Step.ENDED
+    if seen.worth is Urgency.FINE and not seen.disputed:
+        return Step.ADOPT
+    if seen.consumed or not seen.has_refresh_token:
+        return Step.ENDED
+    if seen.disputed and seen.fresh_after_dispute:
+        return Step.DISTRUST
+    if seen.paused_s > 0:
+        return Step.PAUSE
+    return Step.PRESENT
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The server gave a successor. `sent_s` and `received_s` are boot-time seconds around the answered attempt."""
+
+    grant: Grant
+    scope: str | None
+    sent_s: float
+    received_s: float
+    server_date: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The server said, in a JSON body with one of `ENDING_ERRORS`, that this refresh token is over."""
+
+    error: str
+    reason: str | None = None
+    message: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """No usable answer. `maybe_sent`: the server may have rotated; only the same token with the same nonce may follow."""
+
+    cause: str
+    maybe_sent: bool
+    retry_after_s: float | None = None
+    status: int | None = None
+
+
+Answer: TypeAlias = Renewed | Ended | Unanswered
+
+
+class Verdict(Enum):
+    """What an answer is worth."""
+
+    COMMIT = "make it durable, then use it"
+    END = "remember the verdict, look for a foreign writer, then ask for a sign-in"
+    WAIT = "keep token and nonce; try again later"
+
+
+def after_answer(answer: Answer, *, family: str | None, generation: int | None, scope: str | None) -> Verdict:
+    """What to do with `answer`, given what is known of the pair that was presented (R9).
+
+    A successor without a refresh token, of another family, of no greater generation or of wider scope is not
+    believed; it is as if the answer had been lost, so the same request is repeated later.
+    """
+    if isinstance(answer, Ended):
+        return Verdict.END if answer.error in ENDING_ERRORS else Verdict.WAIT
+    if isinstance(answer, Unanswered) or not answer.grant.refresh_token:
+        return Verdict.WAIT
+    new = answer.grant
+    if family is not None and new.family is not None and new.family != family:
+        return Verdict.WAIT
+    if generation is not None and new.generation is not None and new.generation <= generation:
+        return Verdict.WAIT
+    if scope is not None and answer.scope is not None and not set(answer.scope.split()) <= set(scope.split()):
+        return Verdict.WAIT
+    return Verdict.COMMIT
+
+
+@dataclass(frozen=True, slots=True)
+class LoginState:
+    """One picture of a login, for `status` and for whoever must wait for it. Times are unix seconds.
+
+    `family` and `rt_fp` are names, not secrets. `since` is when the phase began, `next_attempt_s` from now.
+    `holder` is the process that holds the lock, when it was asked for.
+    """
+
+    phase: Phase
+    api_url: str | None = None
+    account: str | None = None
+    family: str | None = None
+    generation: int | None = None
+    rt_fp: str | None = None
+    access_left_s: float | None = None
+    refresh_expires_at: float | None = None
+    code: str | None = None
+    reason: str | None = None
+    since: float | None = None
+    next_attempt_s: float | None = None
+    failures: int = 0
+    holder: int | None = None
+    clock_skew_s: float | None = None
+    path: str | None = None
+
+
+_TEXTS: Final = {
+    Phase.NO_SESSION: "not signed in",
+    Phase.VALID: "signed in",
+    Phase.DUE: "signed in, renewal due",
+    Phase.WAITING_LOCK: "waiting for another process that renews",
+    Phase.REFRESHING: "renewing",
+    Phase.AMBIGUOUS: "outcome of a renewal unknown, will be repeated safely",
+    Phase.PERSIST_FAILED: "cannot save the renewed login",
+    Phase.DEGRADED: "renewal does not get through",
+    Phase.AUTH_BUSY: "another process has been renewing for long",
+    Phase.AUTH_FAILED: "auth-failed: needs re-login",
+    Phase.CLIENT_REJECTED: "this client is not accepted",
+    Phase.CONFIG_ERROR: "this machine must be mended",
+    Phase.LOGGED_OUT: "signed out",
+}
+
+
+def parked(state: LoginState) -> bool:
+    """Whether nothing goes over the network until the credential file changes."""
+    return state.phase in PARKED
+
+
+def remedy(state: LoginState) -> str | None:
+    """The command or act that mends the state; None when nothing need be done."""
+    if state.phase in {Phase.NO_SESSION, Phase.AUTH_FAILED, Phase.LOGGED_OUT}:
+        return f"run `relayfile login {state.api_url}`" if state.api_url else "run `relayfile login URL`"
+    if state.phase is Phase.CLIENT_REJECTED:
+        return "upgrade relayfile"
+    if state.phase in {Phase.CONFIG_ERROR, Phase.PERSIST_FAILED}:
+        return "mend it, or move RELAYFILE_HOME to a local disk"
+    return None
+
+
+def text(state: LoginState) -> str:
+    """The state in one line, as `status` shows it."""
+    line = _TEXTS[state.phase]
+    if state.reason:
+        line += f" ({state.reason})"
+    if state.phase is Phase.VALID and state.access_left_s is not None:
+        line += f", access token good for {max(0, round(state.access_left_s))} s"
+    if state.phase is Phase.DEGRADED and state.next_attempt_s is not None:
+        line += f", {state.failures} failures, next attempt in {max(0, round(state.next_attempt_s))} s"
+    if state.clock_skew_s is not None and abs(state.clock_skew_s) > 120:
+        line += f", clock off by {round(state.clock_skew_s)} s"
+    mend = remedy(state)
+    return f"{line} · {mend}" if mend else line
+
+
+def as_fields(state: LoginState) -> dict[str, object]:
+    """The state for programs (4-sessions B.6), without a secret in it."""
+    return {
+        "state": state.phase.value,
+        "text": text(state),
+        "server": state.api_url,
+        "account": state.account,
+        "family": state.family[:8] if state.family else None,
+        "generation": state.generation,
+        "rt_fp": state.rt_fp[:8] if state.rt_fp else None,
+        "at_expires_in": round(state.access_left_s, 1) if state.access_left_s is not None else None,
+        "rt_expires_at": state.refresh_expires_at,
+        "code": state.code,
+        "reason": state.reason,
+        "since": state.since,
+        "next_attempt_in": round(state.next_attempt_s, 1) if state.next_attempt_s is not None else None,
+        "failures": state.failures,
+        "holder": state.holder,
+        "clock_skew": state.clock_skew_s,
+        "store": state.path,
+        "hint": remedy(state),
+    }

@@ -1,0 +1,109 @@
+"""Where everything of one person lies on this machine (R33). The only reader of RELAYFILE_HOME.
+
+Imports nothing but `os`, so that commands which only look for a socket stay fast.
+"""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULT_PROFILE = "default"
+CREDENTIALS_NAME = "cloud-credentials.json"
+
+
+def _path(*parts: str) -> "Path":
+    from pathlib import Path  # noqa: PLC0415 - 13 ms that a command which asks for no path does not pay
+
+    return Path(*parts)
+
+
+def _private_folder(path: str) -> str:
+    """The folder exists afterwards; where it was created only its owner may enter it.
+
+    Raises:
+        Misconfigured: it cannot be created, or something that is no folder is in its place.
+    """
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        from relayfile.errors import Misconfigured  # noqa: PLC0415 - as above
+
+        raise Misconfigured(
+            f"{path} cannot be created: {error.strerror}", code="home_unusable", hint="set RELAYFILE_HOME"
+        ) from error
+    return path
+
+
+class Home:
+    """One RELAYFILE_HOME. Folders are made 0700 when something is to be put into them, never when it is only read."""
+
+    def __init__(self, path: "str | Path", stash_places: "tuple[str, ...]" = ()) -> None:
+        self._root = os.path.abspath(os.path.expanduser(os.fspath(path)))  # noqa: PTH100, PTH111 - no pathlib here
+        self._stash_places = stash_places
+
+    @classmethod
+    def from_environment(cls) -> "Home":
+        """The home that RELAYFILE_HOME names, else `~/.relayfile`; and where a successor may be stashed (4 B.1)."""
+        places = [os.environ.get("XDG_STATE_HOME") or "~/.local/state", os.environ.get("XDG_RUNTIME_DIR") or ""]
+        stash = tuple(os.path.join(os.path.expanduser(place), "relayfile") for place in places if place)  # noqa: PTH111, PTH118
+        return cls(os.environ.get("RELAYFILE_HOME") or "~/.relayfile", stash)
+
+    @property
+    def path(self) -> "Path":
+        """The home itself."""
+        return _path(self._root)
+
+    @property
+    def stash_places(self) -> "tuple[Path, ...]":
+        """Other folders that may take a successor pair when the home refuses it."""
+        return tuple(_path(place) for place in self._stash_places)
+
+    @property
+    def mirrors(self) -> "Path":
+        """The folder of all mirrors."""
+        return _path(self._root, "mirrors")
+
+    @property
+    def server(self) -> "Path":
+        """The default `--data` of a server on this machine."""
+        return _path(self._root, "server")
+
+    @property
+    def profiles(self) -> "Path":
+        """The folder of every profile but `default`."""
+        return _path(self._root, "profiles")
+
+    def mirror(self, mirror: str) -> "Path":
+        """The folder of one mirror."""
+        return _path(self._root, "mirrors", mirror)
+
+    def credentials(self, profile: str = DEFAULT_PROFILE) -> "Path":
+        """The credential file of a profile, whether it exists or not.
+
+        Raises:
+            UsageError: the name cannot be a folder's.
+        """
+        if profile == DEFAULT_PROFILE:
+            return _path(self._root, CREDENTIALS_NAME)
+        if not (profile.isascii() and profile.replace("-", "").replace("_", "").isalnum() and len(profile) <= 64):
+            from relayfile.errors import UsageError  # noqa: PLC0415 - as above
+
+            raise UsageError(
+                f"not a profile name: {profile[:80]!r}",
+                hint="use letters, digits, - and _, 64 at most",
+                code="profile",
+            )
+        return _path(self._root, "profiles", profile, CREDENTIALS_NAME)
+
+    def prepare(self, *parts: str) -> "Path":
+        """The folder below home that `parts` name (home itself without any), existing and 0700.
+
+        Raises:
+            Misconfigured: it cannot be made.
+        """
+        folder = _private_folder(self._root)
+        for part in parts:
+            folder = _private_folder(os.path.join(folder, part))  # noqa: PTH118 - no pathlib here
+        return _path(folder)
