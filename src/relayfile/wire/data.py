@@ -27,7 +27,7 @@ class _Body(msgspec.Struct, rename="camel", frozen=True, gc=False):
     """A body whose fields are always written."""
 
 
-class _Sparse(msgspec.Struct, rename="camel", frozen=True, gc=False, omit_defaults=True):
+class _SparseBody(msgspec.Struct, rename="camel", frozen=True, gc=False, omit_defaults=True):
     """A body that leaves out what says nothing."""
 
 
@@ -40,7 +40,7 @@ class Semantics(_Body, frozen=True, kw_only=True):
     comments: list[str] = []
 
 
-class Identity(_Sparse, frozen=True, kw_only=True):
+class Identity(_SparseBody, frozen=True, kw_only=True):
     """The idempotency key of a write (`contentIdentity`)."""
 
     kind: str
@@ -57,7 +57,7 @@ class Health(_Body, frozen=True, kw_only=True):
     version: str = ""
 
 
-class FileRead(_Sparse, frozen=True, kw_only=True):
+class FileRead(_SparseBody, frozen=True, kw_only=True):
     """One file with its content. `mode`, `size`, `type` and `target` are ours; v1 clients ignore them."""
 
     path: str
@@ -76,7 +76,7 @@ class FileRead(_Sparse, frozen=True, kw_only=True):
     target: str | None = None
 
 
-class WriteRequest(_Sparse, frozen=True, kw_only=True):
+class WriteRequest(_SparseBody, frozen=True, kw_only=True):
     """Body of `PUT fs/file`. An absent mode or semantics keeps what the path has."""
 
     content: str
@@ -105,7 +105,7 @@ class WriteAnswer(_Body, frozen=True, kw_only=True):
     status: str = "queued"
 
 
-class BulkFile(_Sparse, frozen=True, kw_only=True):
+class BulkFile(_SparseBody, frozen=True, kw_only=True):
     """One entry of a bulk: a put, or with `op: "delete"` a removal. No `ifMatch` overwrites blindly."""
 
     path: str
@@ -128,7 +128,7 @@ class BulkRequest(_Body, frozen=True, kw_only=True):
     files: list[BulkFile]
 
 
-class BulkResult(_Sparse, frozen=True, kw_only=True):
+class BulkResult(_SparseBody, frozen=True, kw_only=True):
     """What became of one entry. No `opId`: a plain file is done when it is acknowledged."""
 
     path: str
@@ -138,7 +138,7 @@ class BulkResult(_Sparse, frozen=True, kw_only=True):
     writeback: Writeback | None = None
 
 
-class BulkError(_Sparse, frozen=True, kw_only=True):
+class BulkError(_SparseBody, frozen=True, kw_only=True):
     """Why one entry was not written. `conflict` carries the revision the path has now (`rev_0`: absent)."""
 
     path: str
@@ -158,13 +158,13 @@ class BulkAnswer(_Body, frozen=True, kw_only=True):
     correlation_id: str
 
 
-class PathName(_Sparse, frozen=True, kw_only=True):
+class PathName(_SparseBody, frozen=True, kw_only=True):
     """One `{path}` of the longer form of a bulk read."""
 
     path: str
 
 
-class BulkReadRequest(_Sparse, frozen=True, kw_only=True):
+class BulkReadRequest(_SparseBody, frozen=True, kw_only=True):
     """Body of `POST fs/bulk-read`; either form."""
 
     paths: list[str] = []
@@ -196,7 +196,7 @@ class BulkReadAnswer(_Body, frozen=True, kw_only=True):
     files: list[FileRead | BulkReadFailure]
 
 
-class TreeEntry(_Sparse, frozen=True, kw_only=True):
+class TreeEntry(_SparseBody, frozen=True, kw_only=True):
     """One file or folder of a listing. A folder's revision is the word `dir`."""
 
     path: str
@@ -223,7 +223,7 @@ class TreePage(_Body, frozen=True, kw_only=True):
     total_files: int | msgspec.UnsetType = msgspec.UNSET
 
 
-class EventRecord(_Sparse, frozen=True, kw_only=True):
+class EventRecord(_SparseBody, frozen=True, kw_only=True):
     """One change, as the v1 events feed tells it."""
 
     event_id: str
@@ -244,7 +244,7 @@ class EventsPage(_Body, frozen=True, kw_only=True):
     next_cursor: str | None = None
 
 
-class DeltaItem(_Sparse, frozen=True, kw_only=True):
+class DeltaItem(_SparseBody, frozen=True, kw_only=True):
     """One path of the JSON form of the delta feed."""
 
     path: str
@@ -283,7 +283,7 @@ class DigestAnswer(_Body, frozen=True, kw_only=True):
     files: int
 
 
-class QueryItem(_Sparse, frozen=True, kw_only=True):
+class QueryItem(_SparseBody, frozen=True, kw_only=True):
     """One file of a query."""
 
     path: str
@@ -306,7 +306,7 @@ class QueryPage(_Body, frozen=True, kw_only=True):
     next_cursor: str | None = None
 
 
-class Operation(_Sparse, frozen=True, kw_only=True):
+class Operation(_SparseBody, frozen=True, kw_only=True):
     """v1's record of a write. Ours are finished when they are acknowledged, so each is `succeeded`."""
 
     op_id: str
@@ -329,7 +329,7 @@ class OpsPage(_Body, frozen=True, kw_only=True):
     next_cursor: str | None = None
 
 
-class ProviderStatus(_Sparse, frozen=True, kw_only=True):
+class ProviderStatus(_SparseBody, frozen=True, kw_only=True):
     """One provider (first path segment) of a workspace."""
 
     provider: str
@@ -343,7 +343,7 @@ class SyncStatus(_Body, frozen=True, kw_only=True):
     providers: list[ProviderStatus]
 
 
-class ErrorBody(_Sparse, frozen=True, kw_only=True):
+class ErrorBody(_SparseBody, frozen=True, kw_only=True):
     """What every refusal looks like (A8). `details` are written as further top-level fields, see `error_json`."""
 
     code: str

@@ -9,10 +9,11 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import apsw
 
@@ -53,9 +54,15 @@ def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    """`loop` is where `answer` lives and `then` runs; None: the writer thread."""
+
     work: Callable[[apsw.Connection], Any]
-    loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop | None
+    answer: asyncio.Future[Any] | Future[Any]
+    then: Callable[[Any], None] | None = None
+
+
+_Outcome: TypeAlias = tuple[_Job, Any, BaseException | None]
 
 
 class Database:
@@ -68,14 +75,18 @@ class Database:
         self.path = path
         self._committed = committed
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._closed = False
         self._writer = connect(path)
         self._local = threading.local()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._thread = threading.Thread(target=self._write_loop, name="writer", daemon=True)
         self._thread.start()
 
-    async def write(self, work: Transaction[T]) -> T:
+    async def write(self, work: Transaction[T], *, then: Callable[[T], None] | None = None) -> T:
         """The result of `work`, once what it did is durable.
+
+        `then` is called with it in the caller's loop, also when the caller was cancelled meanwhile.
 
         Raises:
             Unavailable: the commit failed (full disk); nothing of `work` was kept.
@@ -86,8 +97,14 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(work, loop, answer))
+        self._submit(_Job(work, loop, answer, then))
         return await answer
+
+    def write_now(self, work: Transaction[T]) -> T:
+        """As `write`, for callers without a loop: the calling thread waits."""
+        answer: Future[T] = Future()
+        self._submit(_Job(work, None, answer))
+        return answer.result()
 
     async def read(self, query: Transaction[T]) -> T:
         """The result of `query` on one consistent snapshot.
@@ -105,11 +122,21 @@ class Database:
             return query(connection)
 
     def close(self) -> None:
-        """Everything queued is committed or refused, and the file is closed."""
-        self._jobs.put(None)
+        """Everything queued is committed or refused, and the file is closed. Later writes are refused."""
+        with self._gate:
+            if self._closed:
+                return
+            self._closed = True
+            self._jobs.put(None)
         self._thread.join()
         self._readers.shutdown()
         self._writer.close()
+
+    def _submit(self, job: _Job) -> None:
+        with self._gate:
+            if self._closed:
+                raise Unavailable("the server is stopping; nothing of this request was kept", code="stopping")
+            self._jobs.put(job)
 
     def _write_loop(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -131,7 +158,7 @@ class Database:
         writer = self._writer
         try:
             writer.execute("BEGIN IMMEDIATE")
-            outcomes = [self._run(job) for job in batch]
+            outcomes: list[_Outcome] = [self._run(job) for job in batch]
             writer.execute("COMMIT")
         except apsw.Error as error:
             if writer.in_transaction:
@@ -146,9 +173,14 @@ class Database:
             if self._committed is not None:
                 self._committed(writer)
         for loop in {job.loop for job in batch}:
-            loop.call_soon_threadsafe(_settle, [outcome for outcome in outcomes if outcome[0].loop is loop])
+            mine = [outcome for outcome in outcomes if outcome[0].loop is loop]
+            if loop is None:
+                _settle(mine)
+            else:
+                with suppress(RuntimeError):  # its loop has closed: nobody waits any more
+                    loop.call_soon_threadsafe(_settle, mine)
 
-    def _run(self, job: _Job) -> tuple[_Job, Any, BaseException | None]:
+    def _run(self, job: _Job) -> _Outcome:
         """One job inside the batch's transaction; a job that raises undoes only itself."""
         try:
             with self._writer:  # a savepoint
@@ -160,8 +192,10 @@ class Database:
         return job, result, None
 
 
-def _settle(outcomes: list[tuple[_Job, Any, BaseException | None]]) -> None:
+def _settle(outcomes: list[_Outcome]) -> None:
     for job, result, error in outcomes:
+        if error is None and job.then is not None:
+            job.then(result)
         if job.answer.done():  # its request was cancelled; the work stands
             continue
         if error is None:
