@@ -55,6 +55,10 @@ class Machine:
     def credentials(self) -> Path:
         return self.home / "cloud-credentials.json"
 
+    def environment(self) -> dict[str, str]:
+        """What its processes know of the world."""
+        return clean_environment(self.folder)
+
     def command(self, *args: str | Path) -> list[str]:
         return [sys.executable, "-m", "relayfile", *(str(arg) for arg in args)]
 
@@ -67,7 +71,7 @@ class Machine:
                 input=stdin.encode() if isinstance(stdin, str) else stdin,
                 capture_output=True,
                 timeout=within_s,
-                env=clean_environment(self.folder),
+                env=self.environment(),
                 cwd=cwd or self.folder,
                 check=False,
             )
