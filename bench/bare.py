@@ -79,9 +79,7 @@ def place_all(port: int, root: Path, count: int, size: int) -> float:
     database = sqlite3.connect(root / ".relay" / "bare.db", isolation_level=None)
     database.execute("PRAGMA journal_mode=wal")
     database.execute("PRAGMA synchronous=full")
-    database.execute(
-        "CREATE TABLE IF NOT EXISTS node (path TEXT PRIMARY KEY, digest BLOB, size INT, mtime INT, ino INT)"
-    )
+    database.execute("CREATE TABLE IF NOT EXISTS node (path TEXT PRIMARY KEY, digest BLOB, size INT, mtime INT)")
     connection = http.client.HTTPConnection("127.0.0.1", port)
     descriptor = os.open(root, os.O_RDONLY)
     for begin in range(0, count, BATCH):

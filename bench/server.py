@@ -5,7 +5,6 @@ import multiprocessing
 import statistics
 import time
 from dataclasses import dataclass
-from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
 
 from bench import bare_server
@@ -38,7 +37,7 @@ class Client:
     workspace: str
     payloads: list[bytes]
 
-    def __call__(self, go: Event, done: "SimpleQueue[tuple[float, float]]") -> None:
+    def __call__(self, go: Event, done: multiprocessing.SimpleQueue) -> None:
         """Everything was sent and acknowledged."""
         http = PlainHttp(self.url, self.token)
         http.ask("GET", "/health")
