@@ -1,0 +1,163 @@
+"""The opened root of a mirror: the only way from a path of the workspace to a descriptor.
+
+Everything is resolved from the descriptor of the root, and through no symbolic link, so that nothing outside the
+root can be reached whatever races with us (P8). One `Beneath` is open as long as the daemon lives.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Final, Self
+
+from relayfile.errors import Halted, Misconfigured
+from relayfile.mirror import kernel
+from relayfile.model import EXECUTABLE, REGULAR, SYMLINK, Mode, Stat
+
+PRIVATE: Final = ".relay"
+STAGE: Final = "stage"
+TRASH: Final = "trash"
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Beneath:
+    """Descriptors of the root, of `.relay`, and of its stage and trash, which exist and are private."""
+
+    def __init__(self, directory: str) -> None:
+        """The root at `directory` is open.
+
+        Raises:
+            Misconfigured: it is no directory, may not be written, or `.relay` is not an ordinary folder in it.
+        """
+        self.directory = directory
+        try:
+            self.root = os.open(directory, _FOLDER & ~os.O_NOFOLLOW)
+        except OSError as error:
+            raise Misconfigured(
+                f"the mirror directory {directory} cannot be opened: {error.strerror}", code="root_unusable"
+            ) from error
+        there = os.fstat(self.root)
+        self.dev, self.ino = there.st_dev, there.st_ino
+        try:
+            self._open_private()
+        except OSError as error:
+            os.close(self.root)
+            raise Misconfigured(
+                f"{directory}/{PRIVATE} cannot be used: {error.strerror}",
+                code="root_unusable",
+                hint=f"it must be an ordinary folder that you may write, on the file system of {directory}",
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """No descriptor is left open."""
+        for descriptor in (self.stage, self.trash, self.private, self.root):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    def check(self) -> None:
+        """The directory's name still leads to this root, and `.relay` is whole again if a clean-up removed it.
+
+        Raises:
+            Halted: code `root_replaced`: another directory, or none, is in its place.
+        """
+        try:
+            there = Path(self.directory).stat()
+        except OSError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (self.dev, self.ino):
+            raise Halted(
+                f"{self.directory} is no longer the directory that was mounted; nothing was changed on either side",
+                code="root_replaced",
+                hint="put it back, or run `relayfile mount` again",
+            )
+        if os.fstat(self.stage).st_nlink == 0 or os.fstat(self.trash).st_nlink == 0:
+            for descriptor in (self.stage, self.trash, self.private):
+                os.close(descriptor)
+            self._open_private()
+
+    def folder(self, path: str) -> int:
+        """A new descriptor of the folder at `path`; the root's own for an empty path."""
+        return kernel.open_beneath(self.root, path, _FOLDER)
+
+    def made_folder(self, path: str) -> tuple[int, list[str]]:
+        """As `folder`, with every part that was missing made; and the parents in which one was made.
+
+        Raises:
+            OSError: among others ELOOP or ENOTDIR where a part is a link or a file.
+        """
+        try:
+            return self.folder(path), []
+        except FileNotFoundError:
+            above, _, name = path.rpartition("/")
+        parent, touched = self.made_folder(above)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o777, dir_fd=parent)  # the process's umask decides, as for any program of the user
+                touched.append(above)
+            return os.open(name, _FOLDER, dir_fd=parent), touched
+        finally:
+            os.close(parent)
+
+    def _open_private(self) -> None:
+        self.private = _private_folder(PRIVATE, 0o755, self.root)
+        self.stage = _private_folder(STAGE, 0o700, self.private)
+        self.trash = _private_folder(TRASH, 0o700, self.private)
+        if os.fstat(self.stage).st_dev != self.dev:
+            raise OSError(errno.EXDEV, "it is on another file system")
+
+
+def _private_folder(name: str, mode: int, parent: int) -> int:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, mode, dir_fd=parent)
+    return os.open(name, _FOLDER, dir_fd=parent)
+
+
+def names(folder: int) -> list[str]:
+    """What a folder holds, in order of name."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries)
+
+
+def look(name: str, folder: int) -> os.stat_result | None:
+    """What lies at `name`, itself and not what it points to; None: nothing."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def mode_of(found: os.stat_result) -> Mode | None:
+    """The mode the workspace knows (R18): any x bit is 755. None for what is neither file nor symbolic link."""
+    if stat.S_ISREG(found.st_mode):
+        return EXECUTABLE if found.st_mode & 0o111 else REGULAR
+    return SYMLINK if stat.S_ISLNK(found.st_mode) else None
+
+
+def stat_of(found: os.stat_result) -> Stat | None:
+    """The state by which one content of a local file is told from another; None for other kinds."""
+    mode = mode_of(found)
+    if mode is None:
+        return None
+    return Stat(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, mode)
+
+
+def untouched(found: os.stat_result | None, expected: Stat) -> bool:
+    """Whether it is the file `expected`, with nothing written to it since.
+
+    ctime is left out: a rename changes it, and ours does. So is the mode, which is no content.
+    """
+    return (
+        found is not None
+        and mode_of(found) is not None
+        and (
+            (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+            == (expected.dev, expected.ino, expected.size, expected.mtime_ns)
+        )
+    )

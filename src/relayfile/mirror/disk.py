@@ -1,0 +1,430 @@
+"""The only writer below the root of a mirror. Nothing outside the root is touched, nothing unsaved is overwritten.
+
+A batch goes: stage all content, barrier, publish each path, barrier (5-sync A.2). Publishing looks at what lies
+there, exchanges it for the new content in one step, and looks at what came out (R27): what was expected goes to the
+trash, anything else was written in between and becomes a conflict copy. A path that cannot be done is a result,
+never an exception; an exception means that a barrier failed and nothing may be called durable.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from relayfile.core.paths import left_out
+from relayfile.errors import Halted, Unavailable
+from relayfile.mirror import kernel
+from relayfile.mirror.beneath import PRIVATE, Beneath, look, mode_of, stat_of, untouched
+from relayfile.mirror.ports import Changed, Done, Place, Refused, Remove, Result, SetAside, Step
+from relayfile.mirror.stage import (
+    FILLING,
+    READY,
+    Label,
+    Staged,
+    content_digest,
+    fill,
+    leftovers,
+    path_key,
+    state_token,
+)
+from relayfile.mirror.trash import Trash
+from relayfile.model import SYMLINK, Stat, TreePath, Version
+
+SYNC_ALL_FROM: Final = 16
+"""From this many files on, one sync of the file system is cheaper than one of each file (R32)."""
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_IN_THE_WAY: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
+_NEVER: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
+_LINK_TARGET_BYTES: Final = 4095
+
+
+class LocalDisk:
+    """`ports.Disk` on a real file system. `reach` is told each step by name, so that tests can end there."""
+
+    def __init__(
+        self,
+        beneath: Beneath,
+        host: str,
+        now: Callable[[], float],
+        reach: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._beneath = beneath
+        self._now = now
+        self._reach = reach
+        self._trash = Trash(beneath, host, now)
+        self._batches = 0
+
+    def execute(self, steps: Sequence[Step]) -> list[Result]:
+        """As `ports.Disk.execute`.
+
+        Raises:
+            Unavailable: code `disk_io`: a barrier failed. What was published may not survive power loss; the same
+                steps may be tried again.
+        """
+        try:
+            self._beneath.check()
+        except (Halted, OSError) as error:
+            return [Refused(step.path, str(error)) for step in steps]
+        self._batches += 1
+        name = f"{os.getpid()}-{self._batches}"
+        try:
+            batch = _Batch(self._beneath, self._trash, self._reach, name, durably=len(steps) < SYNC_ALL_FROM)
+        except OSError as error:
+            return [_refused(step.path, error) for step in steps]
+        try:
+            batch.stage_all(steps, int(self._now() * 1e9))
+            batch.publish_all(steps)
+        except OSError as error:
+            raise Unavailable(f"the disk did not take a batch: {error.strerror}", code="disk_io") from error
+        finally:
+            batch.close()
+        return [batch.results[index] for index in range(len(steps))]
+
+    def read(self, path: TreePath, expected: Stat) -> bytes | None:
+        """As `ports.Disk.read`."""
+        above, _, name = path.rpartition("/")
+        try:
+            parent = self._beneath.folder(above)
+        except OSError:
+            return None
+        try:
+            if expected.mode == SYMLINK:
+                target = os.readlink(os.fsencode(name), dir_fd=parent)
+                return target if untouched(look(name, parent), expected) else None
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=parent)
+        except OSError:
+            return None
+        finally:
+            os.close(parent)
+        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
+            if not untouched(os.fstat(descriptor), expected):
+                return None
+            content = file.read()
+            return content if untouched(os.fstat(descriptor), expected) else None
+
+    def recover(self, placing: Mapping[TreePath, Version]) -> list[TreePath]:
+        """As `ports.Disk.recover`. What was displaced as expected goes to the trash and makes no copy."""
+        paths = {path_key(path): path for path in placing}
+        copies: list[TreePath] = []
+
+        def settle(folder: int, name: str, label: Label | None) -> None:
+            found = look(name, folder)
+            if found is None:
+                return
+            path = paths.get(label.key) if label else None
+            if label is None or mode_of(found) is None:
+                copies.append(self._trash.copy_out(folder, name, path))
+            elif label.displaces == state_token(found):
+                self._trash.keep(folder, name, found, path or TreePath(label.basename))
+            elif content_digest(folder, name) == label.digest:
+                os.unlink(name, dir_fd=folder)
+            else:
+                copies.append(self._trash.copy_out(folder, name, path or _as_path(label.basename)))
+            self._reach("settled")
+
+        leftovers(self._beneath.stage, settle)
+        kernel.sync_file_system(self._beneath.root)
+        return copies
+
+    def purge(self) -> list[TreePath]:
+        """What lay in the trash long enough is gone; the answer are conflict copies of what changed there."""
+        return self._trash.purge()
+
+
+class _Batch:
+    """One call of `execute`: its stage folder, what it staged, its results by the index of the step."""
+
+    def __init__(
+        self, beneath: Beneath, trash: Trash, reach: Callable[[str], None], name: str, *, durably: bool
+    ) -> None:
+        self._beneath = beneath
+        self._trash = trash
+        self._reach = reach
+        self._name = FILLING + name
+        self._durably = durably
+        self._staged: dict[int, Staged] = {}
+        self._touched: set[str] = set()
+        self._parent: tuple[str, int] | None = None
+        os.mkdir(self._name, 0o700, dir_fd=beneath.stage)
+        self._folder = beneath.folder(f"{PRIVATE}/stage/{self._name}")
+        self.results: dict[int, Result] = {}
+
+    def close(self) -> None:
+        """No descriptor is left open; the stage folder is gone unless something in it is still to be settled."""
+        self._leave_parent()
+        os.close(self._folder)
+        with contextlib.suppress(OSError):
+            os.rmdir(self._name, dir_fd=self._beneath.stage)
+
+    def stage_all(self, steps: Sequence[Step], now_ns: int) -> None:
+        """Every `Place` that can be done is staged, durably; every other is refused, and what depends on it."""
+        full: OSError | None = None
+        for index, step in enumerate(steps):
+            if full is not None:
+                self.results[index] = _refused(step.path, full)
+            elif fault := _never(step):
+                self.results[index] = Refused(step.path, fault, lasting=True)
+            elif isinstance(step, Place):
+                try:
+                    self._staged[index] = fill(self._folder, step, now_ns, durably=self._durably)
+                except OSError as error:
+                    self.results[index] = _refused(step.path, error)
+                    full = error if error.errno in _FULL else None
+        self._reach("staged")
+        if not self._durably:
+            kernel.sync_file_system(self._beneath.root)
+        ready = READY + self._name.removeprefix(FILLING)
+        os.rename(self._name, ready, src_dir_fd=self._beneath.stage, dst_dir_fd=self._beneath.stage)
+        self._name = ready
+        self._reach("stage durable")
+        self._refuse_what_depends(steps)
+
+    def _refuse_what_depends(self, steps: Sequence[Step]) -> None:
+        """A file is not taken away when what should come in its place cannot: it would look deleted by its owner."""
+        refused = {result.path: result for result in self.results.values() if isinstance(result, Refused)}
+        coming = {step.path: index for index, step in enumerate(steps) if isinstance(step, Place)}
+        for index, step in enumerate(steps):
+            if not isinstance(step, Place) and index < coming.get(step.path, -1) and step.path in refused:
+                self.results[index] = refused[step.path]
+
+    def publish_all(self, steps: Sequence[Step]) -> None:
+        """Every step has its result, and what is done is durable."""
+        for index, step in enumerate(steps):
+            if index not in self.results:
+                self.results[index] = self._published(index, step)
+                self._reach("published")
+        self._leave_parent()
+        if self._durably:
+            for folder in self._touched:
+                self._sync_folder(folder)
+        elif self._touched:
+            kernel.sync_file_system(self._beneath.root)
+        self._reach("durable")
+
+    def _published(self, index: int, step: Step) -> Result:
+        above, _, name = step.path.rpartition("/")
+        staged = self._staged.get(index)
+        try:
+            folder = self._enter_parent(above, make=isinstance(step, Place))
+            match step:
+                case Place(expected=None):
+                    assert staged is not None, "a step without result was staged"
+                    return self._placed_new(step, folder, name, staged)
+                case Place():
+                    assert staged is not None, "a step without result was staged"
+                    return self._exchanged(step, folder, name, staged)
+                case Remove():
+                    return self._removed(step, folder, name)
+                case SetAside():
+                    return self._set_aside(step, folder, name)
+        except FileNotFoundError:
+            return Done(step.path, None) if isinstance(step, Remove) else Changed(step.path)
+        except OSError as error:
+            if isinstance(step, Remove) and error.errno in _IN_THE_WAY:
+                return Changed(step.path)  # nothing can lie there any more
+            return _refused(step.path, error)
+        finally:
+            # still in the stage, so it was not published: it is our own content and may go
+            if staged is not None and self._lies_in_stage(staged):
+                os.unlink(staged.name, dir_fd=self._folder)
+
+    def _lies_in_stage(self, staged: Staged) -> bool:
+        found = look(staged.name, self._folder)
+        return found is not None and found.st_ino == staged.stat.ino
+
+    def _placed_new(self, step: Place, folder: int, name: str, staged: Staged) -> Result:
+        try:
+            kernel.move_new(self._folder, staged.name, folder, name)
+        except FileExistsError:
+            there = look(name, folder)
+            if there is None or not stat.S_ISDIR(there.st_mode):
+                return Changed(step.path)
+            try:
+                os.rmdir(name, dir_fd=folder)  # only ever an empty one: folders are implied by paths
+            except OSError:
+                return Refused(step.path, "a folder that is not empty lies in its place")
+            try:
+                kernel.move_new(self._folder, staged.name, folder, name)
+            except FileExistsError:
+                return Changed(step.path)
+        return self._settled(step.path, folder, name, staged)
+
+    def _exchanged(self, step: Place, folder: int, name: str, staged: Staged) -> Result:
+        expected = step.expected
+        assert expected is not None, "a replacement says what it replaces"
+        there = look(name, folder)
+        if there is None or not untouched(there, expected) or mode_of(there) != expected.mode:
+            return Changed(step.path)
+        try:
+            kernel.exchange(self._folder, staged.name, folder, name)
+        except kernel.Unsupported:
+            return self._replaced(step, folder, name, staged, there)
+        self._reach("exchanged")
+        displaced = os.stat(staged.name, dir_fd=self._folder, follow_symlinks=False)
+        if untouched(displaced, expected):
+            self._trash.keep(self._folder, staged.name, displaced, step.path)
+        elif mode_of(displaced) is None:  # a folder or a device came in between: it goes back where it was
+            kernel.exchange(self._folder, staged.name, folder, name)
+            return Changed(step.path)
+        else:
+            self._trash.copy_out(self._folder, staged.name, step.path)
+        return self._settled(step.path, folder, name, staged)
+
+    def _replaced(self, step: Place, folder: int, name: str, staged: Staged, there: os.stat_result) -> Result:
+        """For file systems that cannot exchange: a second name in the trash keeps the old content (R27)."""
+        expected = step.expected
+        assert expected is not None, "a replacement says what it replaces"
+        kept, trash = self._trash.name(there, step.path), self._beneath.trash
+        try:
+            os.link(name, kept, src_dir_fd=folder, dst_dir_fd=trash, follow_symlinks=False)
+        except PermissionError as error:
+            raise OSError(errno.ENOTSUP, "this file system can neither exchange nor link files") from error
+        os.rename(staged.name, name, src_dir_fd=self._folder, dst_dir_fd=folder)
+        self._reach("exchanged")
+        if untouched(look(kept, trash), expected):
+            self._trash.moved(kept, step.path)
+        else:
+            self._trash.copy_out(trash, kept, step.path)
+        return self._settled(step.path, folder, name, staged)
+
+    def _removed(self, step: Remove, folder: int, name: str) -> Result:
+        there = look(name, folder)
+        if there is None:
+            return Done(step.path, None)
+        if not untouched(there, step.expected):
+            return Changed(step.path)
+        into, trash = self._trash.name(there, step.path), self._beneath.trash
+        os.rename(name, into, src_dir_fd=folder, dst_dir_fd=trash)
+        self._reach("removed")
+        taken = os.stat(into, dir_fd=trash, follow_symlinks=False)
+        if not untouched(taken, step.expected):
+            self._put_back(trash, into, folder, name, step.path)
+            return Changed(step.path)
+        self._trash.moved(into, step.path)
+        self._touched.add(step.path.rpartition("/")[0])
+        self._prune(step.path)
+        return Done(step.path, None)
+
+    def _set_aside(self, step: SetAside, folder: int, name: str) -> Result:
+        there = look(name, folder)
+        if not untouched(there, step.expected):
+            return Changed(step.path)
+        above, _, last = step.copy.rpartition("/")
+        parent, made = self._beneath.made_folder(above)
+        try:
+            self._touched.update(made)
+            self._touched.update((above, step.path.rpartition("/")[0]))
+            try:
+                kernel.move_new(folder, name, parent, last)
+            except FileExistsError:
+                # the name holds the digest, so what lies there is this content already, unless its owner edited it
+                self._trash.copy_out(folder, name, step.path)
+                return Done(step.path, None)
+            self._reach("set aside")
+            found = os.stat(last, dir_fd=parent, follow_symlinks=False)
+            return Done(step.path, stat_of(found) if untouched(found, step.expected) else None)
+        finally:
+            os.close(parent)
+
+    def _put_back(self, trash: int, name: str, folder: int, wanted: str, path: TreePath) -> None:
+        """User data that was taken by mistake is at its place again, or beside it where that is taken."""
+        try:
+            kernel.move_new(trash, name, folder, wanted)
+        except FileExistsError:
+            self._trash.copy_out(trash, name, path)
+
+    def _settled(self, path: TreePath, folder: int, name: str, staged: Staged) -> Done:
+        self._touched.add(path.rpartition("/")[0])
+        found = look(name, folder)
+        same = untouched(found, staged.stat) and found is not None and mode_of(found) == staged.stat.mode
+        return Done(path, stat_of(found) if same and found is not None else None)
+
+    def _enter_parent(self, above: str, *, make: bool) -> int:
+        """The descriptor of a folder, kept while steps for the same folder follow one another."""
+        if self._parent is not None and self._parent[0] == above and os.fstat(self._parent[1]).st_nlink:
+            return self._parent[1]
+        self._leave_parent()
+        if make:
+            descriptor, made = self._beneath.made_folder(above)
+            self._touched.update(made)
+        else:
+            descriptor = self._beneath.folder(above)
+        self._parent = (above, descriptor)
+        return descriptor
+
+    def _leave_parent(self) -> None:
+        if self._parent is not None:
+            os.close(self._parent[1])
+            self._parent = None
+
+    def _prune(self, path: TreePath) -> None:
+        """Folders that `path` was the last of are gone: folders are implied by paths."""
+        above = path.rpartition("/")[0]
+        while above:
+            outer, _, name = above.rpartition("/")
+            try:
+                folder = self._beneath.folder(outer)
+            except OSError:
+                return
+            try:
+                os.rmdir(name, dir_fd=folder)
+            except OSError:
+                return
+            finally:
+                os.close(folder)
+            self._touched.discard(above)
+            self._touched.add(outer)
+            above = outer
+
+    def _sync_folder(self, path: str) -> None:
+        try:
+            folder = self._beneath.folder(path)
+        except OSError:  # moved or removed by its owner meanwhile: nothing of ours is left to sync
+            return
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _never(step: Step) -> str | None:
+    """Why this step can never be done in any mirror, or None."""
+    if step.path.partition("/")[0].casefold() == PRIVATE:
+        return "the mirror keeps its own things in .relay"
+    if not isinstance(step, Place):
+        return None
+    if reason := left_out(step.path):
+        return reason
+    return _bad_target(step) if step.version.mode == SYMLINK else None
+
+
+def _bad_target(step: Place) -> str | None:
+    """Why a symbolic link with this target is not made, or None.
+
+    Its target must stay inside the mirror: `..` only in front, and no more of them than the link's folder is deep. As
+    that holds for every link we make, it also holds for paths through several of them.
+    """
+    target = step.body
+    if not target or b"\0" in target or len(target) > _LINK_TARGET_BYTES:
+        return "its link target is none"
+    parts = target.split(b"/")
+    up = next((index for index, part in enumerate(parts) if part != b".."), len(parts))
+    if target.startswith(b"/") or up > step.path.count("/") or b".." in parts[up:]:
+        return "its link target may lie outside the mirror"
+    return None
+
+
+def _as_path(name: str) -> TreePath | None:
+    return TreePath(name) if name and name not in {".", ".."} and "/" not in name else None
+
+
+def _refused(path: TreePath, error: OSError) -> Refused:
+    if error.errno in _FULL:
+        return Refused(path, "disk full")
+    if error.errno in _IN_THE_WAY:
+        return Refused(path, "a folder of its path is a file or a link here")
+    if error.errno == errno.EXDEV:
+        return Refused(path, "another file system is mounted in its place")
+    return Refused(path, error.strerror or str(error), lasting=error.errno in _NEVER)

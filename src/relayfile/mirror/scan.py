@@ -1,0 +1,198 @@
+"""Disk -> local tree: what lies below the root, each file read only when its state says that it may have changed.
+
+Symbolic links are entries, never ways. Folders on another file system, folders that are mirrors of their own, and
+folders that hold secrets (R33) are not entered, wherever they appear.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
+from hashlib import sha256
+from typing import Final
+
+from relayfile.core.paths import left_out, left_out_folder
+from relayfile.errors import UsageError
+from relayfile.mirror.beneath import PRIVATE, Beneath, look, stat_of
+from relayfile.mirror.ports import Found, Known, Left, Missing, Sight, Unstable
+from relayfile.model import SYMLINK, Digest, Stat, TreePath
+
+RACY_S: Final = 0.02
+"""The clock of file times ticks in steps of up to this. A file written so recently may be written again without a
+sign, so its state is reported in a form that equals no real one: the next scan reads it once more (as git does)."""
+_BLOCK_BYTES: Final = 1 << 20
+
+
+class LocalScanner:
+    """`ports.Scanner` on a real file system. `secret_places` are (dev, ino) of folders that are never entered."""
+
+    def __init__(
+        self, beneath: Beneath, now: Callable[[], float], secret_places: Collection[tuple[int, int]] = ()
+    ) -> None:
+        self._beneath = beneath
+        self._now = now
+        self._secret_places = frozenset(secret_places)
+
+    def sweep(self, known: Known) -> Iterator[Found | Unstable | Left]:
+        """As `ports.Scanner.sweep`.
+
+        Raises:
+            Halted: code `root_replaced`: what was seen says nothing about the mirror.
+        """
+        self._beneath.check()
+        yield from self._below("", known)
+        self._beneath.check()
+
+    def rescan(self, paths: Iterable[TreePath], known: Known) -> list[Sight]:
+        """As `ports.Scanner.rescan`.
+
+        Raises:
+            Halted: code `root_replaced`: what was seen says nothing about the mirror.
+        """
+        self._beneath.check()
+        sights: list[Sight] = []
+        at: tuple[str, int | None] | None = None
+        try:
+            for path in sorted(set(paths)):
+                above, _, name = path.rpartition("/")
+                if at is None or at[0] != above:
+                    _close(at)
+                    at = (above, self._folder(above))
+                sights += self._rescan_one(path, name, at[1], known)
+        finally:
+            _close(at)
+        self._beneath.check()
+        return sights
+
+    def _rescan_one(self, path: TreePath, name: str, folder: int | None, known: Known) -> Iterator[Sight]:
+        found = None if folder is None or left_out(path) else look(name, folder)
+        if found is not None and stat.S_ISDIR(found.st_mode):
+            if reason := self._closed(path, found):
+                yield Left(path, reason)
+                return
+            seen: set[str] = set()
+            for below in self._below(path, known):
+                seen.add(below.name if isinstance(below, Left) else below.path)
+                yield below
+            yield from (Missing(gone) for gone in list(known.below(path)) if gone not in seen)
+            if known.get(path) is not None:
+                yield Missing(path)  # it was a file and is a folder now
+        elif found is None or folder is None:
+            yield Missing(path)
+        elif (sight := self._seen(path, name, folder, found, known)) is not None:
+            yield sight
+            yield from (Missing(gone) for gone in list(known.below(path)))  # it was a folder and is a file now
+
+    def _below(self, start: str, known: Known) -> Iterator[Found | Unstable | Left]:
+        waiting = [start]
+        while waiting:
+            above = waiting.pop()
+            folder = self._folder(above)
+            if folder is None:  # gone, or no folder any more: its watcher or the next sweep tells
+                continue
+            try:
+                with os.scandir(folder) as entries:
+                    listed = sorted(entries, key=lambda entry: entry.name)
+                if above and any(entry.name == PRIVATE for entry in listed):
+                    yield Left(_shown(above), "it is a mirror of its own")
+                    continue
+                for entry in listed:
+                    yield from self._entry(above, entry, folder, known, waiting)
+            finally:
+                os.close(folder)
+
+    def _entry(
+        self, above: str, entry: os.DirEntry[str], folder: int, known: Known, waiting: list[str]
+    ) -> Iterator[Found | Unstable | Left]:
+        path = f"{above}/{entry.name}" if above else entry.name
+        if left_out_folder(path) or left_out(path):
+            return
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        try:
+            tree_path = TreePath.parse(path)
+        except UsageError as error:
+            yield Left(_shown(path), error.message.rpartition(": ")[2])
+            return
+        if stat.S_ISDIR(found.st_mode):
+            if reason := self._closed(path, found):
+                yield Left(path, reason)
+            else:
+                waiting.append(path)
+        elif (sight := self._seen(tree_path, entry.name, folder, found, known)) is not None:
+            yield sight
+
+    def _seen(
+        self, path: TreePath, name: str, folder: int, found: os.stat_result, known: Known
+    ) -> Found | Unstable | Left | None:
+        """What lies at `path`; None: it went away."""
+        state = stat_of(found)
+        if state is None:
+            return Left(path, "neither a file, a folder nor a symbolic link")
+        before = known.get(path)
+        if before is not None and before[0] == state:
+            return Found(path, state, before[1])
+        newest_ns = max(state.mtime_ns, state.ctime_ns)
+        racy = newest_ns >= (self._now() - RACY_S) * 1e9
+        try:
+            digest = _digest_of_link(name, folder, state) if state.mode == SYMLINK else _digest(name, folder, state)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a link came in its place just now
+                return Unstable(path)
+            return Left(path, f"it cannot be read: {error.strerror}")
+        if digest is None:
+            return Unstable(path)
+        return Found(path, replace(state, ctime_ns=0) if racy else state, digest)
+
+    def _closed(self, path: str, found: os.stat_result) -> str | None:
+        """Why this folder is not entered, or None."""
+        if left_out_folder(path):
+            return "it is not mirrored"
+        if found.st_dev != self._beneath.dev:
+            return "another file system is mounted there"
+        if (found.st_dev, found.st_ino) in self._secret_places:
+            return "it holds the sign-in or the keys of this machine"
+        return None
+
+    def _folder(self, path: str) -> int | None:
+        try:
+            return self._beneath.folder(path)
+        except OSError:
+            return None
+
+
+def _digest(name: str, folder: int, state: Stat) -> Digest | None:
+    """The digest of the file in exactly this state; None when it is in another, or came into one while being read."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+    try:
+        content = sha256()
+        if stat_of(os.fstat(descriptor)) != state:
+            return None
+        while block := os.read(descriptor, _BLOCK_BYTES):
+            content.update(block)
+        return Digest(content.digest()) if stat_of(os.fstat(descriptor)) == state else None
+    finally:
+        os.close(descriptor)
+
+
+def _digest_of_link(name: str, folder: int, state: Stat) -> Digest | None:
+    target = os.readlink(os.fsencode(name), dir_fd=folder)
+    found = look(name, folder)
+    if found is None or stat_of(found) != state:
+        return None
+    return Digest(sha256(target).digest())
+
+
+def _close(at: tuple[str, int | None] | None) -> None:
+    if at is not None and at[1] is not None:
+        os.close(at[1])
+
+
+def _shown(path: str) -> str:
+    """A name as people can read it, also when it is not UTF-8."""
+    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -1,0 +1,164 @@
+"""`.relay/stage`: where content is made whole before it is published, and where exchange leaves what it displaced.
+
+A batch stages into a folder `filling-…`, which becomes `ready-…` once its content is durable; only then is anything
+published from it. So what an unclean end leaves in `filling-…` was never visible and is ours to drop, and what it
+leaves in `ready-…` is either the content we meant to place or something an exchange displaced. The name of a staged
+file tells which: it carries the digest of our content, and the state of the file we expected to displace.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from relayfile.mirror.beneath import look, mode_of, names, stat_of
+from relayfile.mirror.ports import Place
+from relayfile.model import SYMLINK, Digest, Stat, TreePath
+
+FILLING: Final = "filling-"
+READY: Final = "ready-"
+_BACKDATED_NS: Final = 40_000_000
+"""Placed files get a time this far in the past. The clock of file times ticks in up to 10 ms, so an edit of the same
+size right after the placing could carry the same time and be taken for clean; like this every edit changes it."""
+_NEW: Final = "new"
+_BASENAME_BYTES: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Content that waits in a stage folder under `name`, in the state in which it will be published."""
+
+    name: str
+    stat: Stat
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What the name of a staged file says. `key` stands for the path, `displaces` for the state expected there."""
+
+    key: str
+    digest: Digest
+    displaces: str
+    basename: str
+
+
+def path_key(path: TreePath) -> str:
+    """A short stand-in for a path that may be longer than a file name."""
+    return sha256(path.encode()).hexdigest()[:32]
+
+
+def state_token(dev_ino_size_mtime: Stat | os.stat_result | None) -> str:
+    """The state of a file as a part of a name; of nothing: `new`."""
+    match dev_ino_size_mtime:
+        case None:
+            return _NEW
+        case Stat(ino=ino, size=size, mtime_ns=mtime_ns):
+            return f"{ino:x}-{size:x}-{mtime_ns:x}"
+        case found:
+            return f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"
+
+
+def label(step: Place) -> str:
+    """The name under which the content of `step` is staged: unique in its batch, at most 255 bytes."""
+    basename = step.path.rpartition("/")[2].encode()[:_BASENAME_BYTES].decode(errors="ignore")
+    return f"{path_key(step.path)}.{step.version.digest.hex()}.{state_token(step.expected)}.{basename}"
+
+
+def parsed(name: str) -> Label | None:
+    """What a name in the stage says; None when it is none of ours."""
+    try:
+        key, digest, displaces, basename = name.split(".", 3)
+        return Label(key, Digest(bytes.fromhex(digest)), displaces, basename)
+    except ValueError:
+        return None
+
+
+def fill(folder: int, step: Place, now_ns: int, *, durably: bool) -> Staged:
+    """The content of `step` lies in `folder`, with its mode and times set for good.
+
+    Durable: the content, with `durably`; otherwise the caller syncs the file system.
+
+    Raises:
+        OSError: among others ENOSPC. Nothing is left in `folder` then.
+    """
+    name = label(step)
+    times = (now_ns - _BACKDATED_NS,) * 2
+    try:
+        if step.version.mode == SYMLINK:
+            os.symlink(step.body, os.fsencode(name), dir_fd=folder)
+            os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        else:
+            found = _filled(folder, name, step, times, durably=durably)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=folder)
+        raise
+    staged = stat_of(found)
+    assert staged is not None, "a file or link that was just made"
+    return Staged(name, staged)
+
+
+def _filled(folder: int, name: str, step: Place, times: tuple[int, int], *, durably: bool) -> os.stat_result:
+    wanted = 0o777 if step.version.mode == "755" else 0o666
+    descriptor = os.open(
+        name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, wanted, dir_fd=folder
+    )
+    try:
+        left = memoryview(step.body)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.utime(descriptor, ns=times)
+        found = os.fstat(descriptor)
+        if mode_of(found) != step.version.mode:  # a umask without x, or a file system that invents it
+            os.fchmod(descriptor, (found.st_mode & 0o666) | (0o100 if step.version.mode == "755" else 0))
+            found = os.fstat(descriptor)
+        if durably:
+            os.fsync(descriptor)
+        return found
+    finally:
+        os.close(descriptor)
+
+
+def content_digest(folder: int, name: str) -> Digest:
+    """The digest of a file, or of a symbolic link's target; of anything else that of nothing."""
+    found = look(name, folder)
+    if found is not None and stat.S_ISLNK(found.st_mode):
+        return Digest(sha256(os.readlink(os.fsencode(name), dir_fd=folder)).digest())
+    content = sha256()
+    if found is not None and stat.S_ISREG(found.st_mode):
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+        try:
+            while block := os.read(descriptor, 1 << 20):
+                content.update(block)
+        finally:
+            os.close(descriptor)
+    return Digest(content.digest())
+
+
+def leftovers(stage: int, each: Callable[[int, str, Label | None], None]) -> None:
+    """`each(folder, name, label)` was called for everything an unclean end left published or displaced.
+
+    Folders whose content was never published are emptied unread; folders that are empty afterwards are gone.
+    """
+    for name in names(stage):
+        found = look(name, stage)
+        if found is None:
+            continue
+        if not stat.S_ISDIR(found.st_mode) or not name.startswith((FILLING, READY)):
+            each(stage, name, None)
+            continue
+        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=stage)
+        try:
+            for entry in names(folder):
+                if name.startswith(FILLING):
+                    os.unlink(entry, dir_fd=folder)
+                else:
+                    each(folder, entry, parsed(entry))
+        finally:
+            os.close(folder)
+        with contextlib.suppress(OSError):  # something could not be settled: it stays for the next time
+            os.rmdir(name, dir_fd=stage)
