@@ -56,10 +56,14 @@ class LocalScanner:
         try:
             for path in sorted(set(paths)):
                 above, _, name = path.rpartition("/")
-                if at is None or at[0] != above:
-                    _close(at)
-                    at = (above, self._folder(above))
-                sights += self._rescan_one(path, name, at[1], known)
+                try:
+                    if at is None or at[0] != above:
+                        _close(at)
+                        at = None
+                        at = (above, self._folder(above))
+                    sights += self._rescan_one(path, name, at[1], known)
+                except OSError as error:
+                    sights.append(Left(path, _unreadable(error)))
         finally:
             _close(at)
         self._beneath.check()
@@ -71,11 +75,7 @@ class LocalScanner:
             if reason := self._closed(path, found):
                 yield Left(path, reason)
                 return
-            seen: set[str] = set()
-            for below in self._below(path, known):
-                seen.add(below.name if isinstance(below, Left) else below.path)
-                yield below
-            yield from (Missing(gone) for gone in list(known.below(path)) if gone not in seen)
+            yield from self._rescan_folder(path, known)
             if known.get(path) is not None:
                 yield Missing(path)  # it was a file and is a folder now
         elif found is None or folder is None:
@@ -84,11 +84,30 @@ class LocalScanner:
             yield sight
             yield from (Missing(gone) for gone in list(known.below(path)))  # it was a folder and is a file now
 
+    def _rescan_folder(self, path: TreePath, known: Known) -> Iterator[Sight]:
+        seen: set[str] = set()
+        left: list[str] = []
+        for sight in self._below(path, known):
+            if isinstance(sight, Left):
+                left.append(sight.name)
+            else:
+                seen.add(sight.path)
+            yield sight
+        # what cannot be looked at is not gone: its absence would be pushed as a deletion
+        unseen = tuple(f"{name}/" for name in left)
+        for gone in list(known.below(path)):
+            if gone not in seen and gone not in left and not gone.startswith(unseen):
+                yield Missing(gone)
+
     def _below(self, start: str, known: Known) -> Iterator[Found | Unstable | Left]:
         waiting = [start]
         while waiting:
             above = waiting.pop()
-            folder = self._folder(above)
+            try:
+                folder = self._folder(above)
+            except OSError as error:
+                yield Left(above, _unreadable(error))
+                continue
             if folder is None:  # gone, or no folder any more: its watcher or the next sweep tells
                 continue
             try:
@@ -144,7 +163,7 @@ class LocalScanner:
         except OSError as error:
             if error.errno == errno.ELOOP:  # a link came in its place just now
                 return Unstable(path)
-            return Left(path, f"it cannot be read: {error.strerror}")
+            return Left(path, _unreadable(error))
         if digest is None:
             return Unstable(path)
         return Found(path, replace(state, ctime_ns=0) if racy else state, digest)
@@ -160,10 +179,21 @@ class LocalScanner:
         return None
 
     def _folder(self, path: str) -> int | None:
+        """A descriptor of the folder; None: there is none.
+
+        Raises:
+            OSError: there may be one, but it cannot be opened.
+        """
         try:
             return self._beneath.folder(path)
-        except OSError:
-            return None
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+                return None
+            raise
+
+
+def _unreadable(error: OSError) -> str:
+    return f"it cannot be read: {error.strerror}"
 
 
 def _digest(name: str, folder: int, state: Stat) -> Digest | None:

@@ -1,0 +1,165 @@
+"""The scanner: what lies there, read only when its state says so, and never what lies elsewhere."""
+
+import os
+import threading
+import time
+from hashlib import sha256
+
+import pytest
+
+from relayfile.errors import Halted
+from relayfile.mirror.ports import Found, Left, Missing, Unstable
+from relayfile.mirror.scan import RACY_S, LocalScanner
+from relayfile.model import Digest, TreePath
+
+
+class Rows(dict):
+    """What a mirror knew: path -> (stat, digest)."""
+
+    def below(self, folder):
+        return [path for path in self if path.startswith(folder + "/")]
+
+
+def swept(ground, rows=None):
+    return list(ground.scanner.sweep(Rows() if rows is None else rows))
+
+
+def rows_of(sights):
+    return Rows({one.path: (one.stat, one.digest) for one in sights if isinstance(one, Found)})
+
+
+def write(ground, path, body: bytes, *, age_s=10.0):
+    file = ground.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(body)
+    os.utime(file, (time.time() - age_s, time.time() - age_s))
+    return file
+
+
+def test_a_sweep_finds_files_and_links_with_their_digests(ground):
+    write(ground, "a/b", b"one")
+    (ground.root / "link").symlink_to("a/b")
+    found = {one.path: one for one in swept(ground)}
+    assert {path: one.digest for path, one in found.items()} == {
+        "a/b": sha256(b"one").digest(),
+        "link": sha256(b"a/b").digest(),
+    }
+    assert found["link"].stat.mode == "120000"
+
+
+def test_a_digest_is_reused_while_the_state_is_the_same(ground):
+    write(ground, "a", b"one")
+    ground.skew_s = 5
+    (seen,) = swept(ground)
+    other = Digest(b"x" * 32)
+    assert [one.digest for one in swept(ground, Rows({seen.path: (seen.stat, other)}))] == [other]
+
+
+def test_a_file_written_this_moment_is_read_again_by_the_next_scan_and_then_no_more(ground):
+    (ground.root / "a").write_bytes(b"one")
+    (first,) = swept(ground)
+    assert first.digest == sha256(b"one").digest()
+    ground.skew_s = RACY_S * 2
+    (second,) = swept(ground, rows_of([first]))
+    assert second.stat != first.stat, "the state of a racy file equals no real one"
+    (third,) = swept(ground, rows_of([second]))
+    assert third.stat == second.stat
+
+
+def test_private_version_control_and_temporary_names_are_not_seen(ground):
+    for path in (".relay/x", ".git/config", "sub/.git/HEAD", "node_modules/x/y", "a.swp", "a~", "sub/ok"):
+        write(ground, path, b"x")
+    assert [one.path for one in swept(ground)] == ["sub/ok"]
+
+
+def test_links_are_never_followed(ground):
+    (ground.root / "out").symlink_to(ground.outside)
+    assert [one.path for one in swept(ground)] == ["out"]
+    sights = ground.scanner.rescan([TreePath("out/canary")], Rows())
+    assert sights == [Missing(TreePath("out/canary"))]
+
+
+def test_what_cannot_be_mirrored_is_listed_with_its_reason(ground):
+    (ground.root / os.fsdecode(b"bad-\xff")).write_bytes(b"x")
+    (ground.root / "back\\slash").write_bytes(b"x")
+    os.mkfifo(ground.root / "fifo")
+    left = {one.name: one.reason for one in swept(ground)}
+    assert left.keys() == {"bad-\\xff", "back\\slash", "fifo"}
+    assert "UTF-8" in left["bad-\\xff"]
+    assert "backslash" in left["back\\slash"]
+
+
+def test_a_nested_mirror_and_a_place_of_secrets_are_not_entered(ground):
+    write(ground, "nested/.relay/id", b"x")
+    write(ground, "nested/file", b"x")
+    write(ground, "keys/key", b"secret")
+    place = (ground.root / "keys").stat()
+    scanner = LocalScanner(ground.beneath, ground.now, {(place.st_dev, place.st_ino)})
+    assert {one.name for one in scanner.sweep(Rows()) if isinstance(one, Left)} == {"nested", "keys"}
+    assert not [one for one in scanner.sweep(Rows()) if isinstance(one, Found)]
+
+
+def test_a_rescan_tells_what_is_there_what_is_gone_and_what_lies_below(ground):
+    write(ground, "kept", b"1")
+    write(ground, "folder/new", b"2")
+    known = Rows({TreePath(path): (None, None) for path in ("folder/old", "gone", "was/below")})
+    sights = ground.scanner.rescan([TreePath(path) for path in ("kept", "folder", "gone", "was")], known)
+    assert {(type(one), one.path) for one in sights} == {
+        (Found, "kept"),
+        (Found, "folder/new"),
+        (Missing, "folder/old"),
+        (Missing, "gone"),
+        (Missing, "was"),
+    }
+
+
+def test_what_is_in_a_folder_that_cannot_be_looked_into_is_not_gone(ground):
+    write(ground, "outer/nested/.relay/id", b"x")
+    known = Rows({TreePath("outer/nested/file"): (None, None)})
+    (left,) = ground.scanner.rescan([TreePath("outer")], known)
+    assert left == Left("outer/nested", "it is a mirror of its own")
+
+
+def test_a_folder_that_cannot_be_opened_is_not_gone(ground, monkeypatch):
+    write(ground, "folder/file", b"x")
+    real = ground.beneath.folder
+
+    def refusing(path):
+        if path:
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(ground.beneath, "folder", refusing)
+    known = Rows({TreePath("folder/file"): (None, None)})
+    for path in ("folder", "folder/file"):
+        (left,) = ground.scanner.rescan([TreePath(path)], known)
+        assert isinstance(left, Left), left
+    assert [type(one) for one in ground.scanner.sweep(known)] == [Left]
+
+
+def test_a_file_that_changes_while_it_is_read_is_unstable(ground):
+    file = write(ground, "busy", b"x" * 1_000_000)
+    stop = threading.Event()
+
+    def edit():
+        with file.open("r+b", buffering=0) as busy:
+            while not stop.is_set():
+                os.pwrite(busy.fileno(), b"y", 0)
+
+    writer = threading.Thread(target=edit)
+    writer.start()
+    try:
+        assert any(isinstance(one, Unstable) for _ in range(100) for one in swept(ground))
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_a_root_that_was_replaced_says_nothing_about_the_mirror(ground):
+    write(ground, "a", b"1")
+    ground.root.rename(ground.root.with_name("moved"))
+    ground.root.mkdir()
+    with pytest.raises(Halted):
+        swept(ground)
+    with pytest.raises(Halted):
+        ground.scanner.rescan([TreePath("a")], Rows())
