@@ -51,20 +51,18 @@ def _status_of_running_mirrors() -> bytes | None:
     None when there is no mirror or one of them is stopped: its picture must be drawn from its files, which needs
     more than this module may load.
     """
+    from relayfile.cli.local import ask, sockets
     from relayfile.cli.terminal import STDOUT, wants_colour, width
     from relayfile.credentials.home import Home
 
-    home = Home.from_environment()
-    sockets = [home.control_socket(mirror) for mirror in home.mirror_ids()]
-    if not sockets:
+    listening = sockets(os.fspath(Home.from_environment()))
+    if not listening:
         return None
-    from relayfile.cli.local import ask
-
     target = f"/status?format=text&width={width()}&color={int(wants_colour(STDOUT))}"
     fragments = []
-    for control_socket in sockets:
+    for control_socket in listening:
         try:
-            answer = ask(str(control_socket), "GET", target, _STATUS_TIMEOUT_S)
+            answer = ask(control_socket, "GET", target, _STATUS_TIMEOUT_S)
             fragments.append(answer.body())
         except OSError:
             return None

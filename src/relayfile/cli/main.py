@@ -102,12 +102,12 @@ def _run(words: Sequence[str], output: Output) -> int:
         return _INTERRUPTED
 
 
-def everywhere() -> argparse.ArgumentParser:
+def everywhere() -> "Parser":
     """The options that every command takes, also the inner ones of `workspace` and `auth`.
 
     None has a default: an inner parser would overwrite with it what the outer one has read.
     """
-    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    parser = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = parser.add_argument_group("with every command")
     group.add_argument("--json", action="store_true", help="data as JSON, failures as {error:{…}} on stderr")
     group.add_argument("--quiet", "-q", action="store_true", help="no talk on stderr")

@@ -1,0 +1,106 @@
+"""`relayfile login`."""
+
+import argparse
+import sys
+import webbrowser
+
+from relayfile.cli import connect
+from relayfile.cli.context import Context
+from relayfile.cli.main import Parser
+from relayfile.cli.output import span
+from relayfile.cli.terminal import STDERR, is_terminal
+from relayfile.client import login
+from relayfile.credentials import profiles
+from relayfile.credentials.home import DEFAULT_PROFILE
+from relayfile.errors import UsageError
+from relayfile.model import Secret
+
+DESCRIPTION = """\
+Sign in to a server. It shows a code and an address; approve it there in any browser, on this machine or on another.
+Scripts sign in with --username and --password-stdin. The login is kept in ~/.relayfile/cloud-credentials.json,
+readable by you alone, and renewed as needed by whatever uses it: mirrors that wait for a sign-in go on by
+themselves within two seconds.
+Without URL: sign in again where you were."""
+EXAMPLES = """\
+  relayfile login https://files.example.org
+  relayfile login                                  again, after the sign-in ended
+  relayfile login http://127.0.0.1:8080 --username ada --password-stdin < password
+  relayfile login https://other.example.org --profile other
+                                                   a second sign-in beside the first"""
+
+
+def arguments(parser: Parser) -> None:
+    """`login [URL]`."""
+    parser.add_argument("url", nargs="?", metavar="URL", help="the server's address")
+    parser.add_argument("--username", metavar="NAME", help="sign in with a password, without a browser")
+    parser.add_argument("--password-stdin", action="store_true", help="the password is the first line of stdin")
+    parser.add_argument("--no-browser", action="store_true", help="only show the address, open nothing")
+    parser.add_argument(
+        "--replace", action="store_true", help="give up the login at another server that is there now"
+    )
+    parser.add_argument(
+        "--allow-old-clients",
+        action="store_true",
+        help="other programs that keep refresh tokens in memory share this login: theft detection is off for it",
+    )
+
+
+def run(asked: argparse.Namespace, context: Context) -> int:
+    """The profile is signed in."""
+    if bool(asked.username) != asked.password_stdin:
+        raise UsageError(
+            "--username and --password-stdin go together: no password in an argument. Nothing was changed.",
+            code="bad_arguments",
+            hint="relayfile login URL --username NAME --password-stdin < FILE",
+        )
+    if asked.allow_old_clients and not asked.username:
+        raise UsageError("--allow-old-clients needs --username. Nothing was changed.", code="bad_arguments")
+    profile = context.profile or (DEFAULT_PROFILE if asked.url else profiles.choose(context.home))
+    session = connect.login_of(context, profile)
+    url = _address(asked.url, session.state().api_url, replace=asked.replace)
+    if asked.username:
+        password = Secret(sys.stdin.readline().rstrip("\r\n"))
+        if not password:
+            raise UsageError("stdin held no password. Nothing was changed.", code="no_password")
+        signed = login.with_password(url, asked.username, password, old_clients=asked.allow_old_clients)
+    else:
+        browser = None if asked.no_browser or not is_terminal(STDERR) else webbrowser.open
+        signed = login.sign_in(url, lambda prompt: _show(context, prompt), browser)
+    session.adopt(signed.grant, scope=signed.scope, replace=asked.replace)
+    state = session.state()
+    context.output.say(f"signed in at {url}" + ("" if profile == DEFAULT_PROFILE else f" (profile {profile})"))
+    context.output.data({"server": state.api_url, "account": state.account, "profile": profile}, "")
+    return 0
+
+
+def _address(wanted: str | None, present: str | None, *, replace: bool) -> str:
+    """The server to sign in at, which has answered as one.
+
+    Raises:
+        UsageError: none is known, or the profile has a login at another one.
+    """
+    if wanted is None:
+        if present is None:
+            raise UsageError(
+                "sign in where? Nothing was changed.", code="no_server", hint="`relayfile login https://SERVER`"
+            )
+        return login.probe(present)
+    url = login.probe(wanted)
+    if present is not None and present.rstrip("/") != url and not replace:
+        raise UsageError(
+            f"this sign-in belongs to {present}, not to {url}. It was left as it is.",
+            code="other_server",
+            hint=(
+                f"`relayfile login {url} --profile NAME` keeps both; "
+                f"`relayfile login {url} --replace` gives up the one at {present}"
+            ),
+        )
+    return url
+
+
+def _show(context: Context, prompt: login.Prompt) -> None:
+    context.output.ask(
+        f"Open   {prompt.complete_address}\n"
+        f"and approve the code   {prompt.user_code}\n"
+        f"(any browser, on any machine: {prompt.address}; waiting {span(prompt.expires_in_s)}, Ctrl-C gives up)"
+    )

@@ -1,0 +1,102 @@
+"""`relayfile mount` (`start`), and the entry of the daemon itself."""
+
+import argparse
+import os
+from pathlib import Path
+
+from relayfile.cli import mirrors
+from relayfile.cli.context import Context
+from relayfile.cli.main import Parser
+from relayfile.errors import UsageError
+from relayfile.mirror.registry import Record
+
+DESCRIPTION = """\
+Keep a directory equal to a workspace, in the background. It returns when the daemon runs and has seen the whole
+workspace once; `relayfile pull` then waits until every byte is here.
+
+What the directory already holds is never overwritten: equal files are adopted, files only here are uploaded, files
+that differ are kept beside the workspace's as conflict copies. A directory that does not exist is made.
+With one argument, or none, it starts a stopped mirror again: the one at DIR, or the only one."""
+EXAMPLES = """\
+  relayfile mount acme ~/work/acme
+  relayfile start ~/work/acme              again, after a stop or a reboot
+  relayfile mount acme ~/work/acme --foreground
+                                           under a supervisor (systemd: RestartPreventExitStatus=4 77 78)"""
+
+
+def arguments(parser: Parser) -> None:
+    """`mount [WORKSPACE] [DIR]`."""
+    parser.add_argument("names", nargs="*", metavar="WORKSPACE DIR", help="a workspace's name or id, and a directory")
+    parser.add_argument("--foreground", action="store_true", help="stay attached until SIGTERM or Ctrl-C")
+    parser.add_argument(
+        "--shared-login", action="store_true", help="renew through the shared sign-in (the only mode so far)"
+    )
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--new",
+        action="store_true",
+        help="DIR was the mirror of another workspace or server: begin anew, keep its files",
+    )
+    place.add_argument("--moved", action="store_true", help="DIR is a mirror that was moved here from another place")
+    # How `mirror/launch` starts the daemon. Not for people.
+    parser.add_argument("--mirror", metavar="ID", help=argparse.SUPPRESS)
+    parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+
+
+def run(asked: argparse.Namespace, context: Context) -> int:
+    """A daemon keeps the mirror; in the foreground: it has ended."""
+    from relayfile.mirror import launch, registry
+
+    if asked.mirror:
+        from relayfile.mirror import daemon
+
+        return daemon.run(context.home, registry.load(context.home, asked.mirror), ready_fd=asked.ready_fd)
+    record = _record(asked, context)
+    if asked.foreground:
+        from relayfile.mirror import daemon
+
+        return daemon.run(context.home, record)
+    launch.start(context.home, record)
+    fragment = mirrors.fragment(context.home, record)
+    context.output.say(
+        f"{record.directory} is kept equal to {record.workspace_name!r} in the background (`relayfile status`)"
+    )
+    context.output.data(fragment, "")
+    return 0
+
+
+def _record(asked: argparse.Namespace, context: Context) -> Record:
+    from relayfile.cli import connect
+
+    match asked.names:
+        case [] | [_]:
+            directory = asked.names[0] if asked.names else None
+            if directory is not None and not _is_place(directory):
+                raise UsageError(
+                    f"mount {directory!r} where? Nothing was started.",
+                    code="no_directory",
+                    hint=f"`relayfile mount {directory} DIR`",
+                )
+            record = mirrors.the_one(context.home, directory)
+        case [workspace, directory]:
+            known = mirrors.rooted_at(context.home, directory)
+            if known and workspace in {known.workspace, known.workspace_name} and _same_login(known, asked, context):
+                record = known
+            else:
+                with connect.to_workspace(context, workspace) as there:
+                    return connect.prepare_root(there, directory, new=asked.new, moved=asked.moved)
+        case _:
+            raise UsageError(
+                "mount takes a workspace and a directory. Nothing was started.", hint="relayfile mount --help"
+            )
+    connect.require_login(context, record.profile)
+    return record
+
+
+def _same_login(known: Record, asked: argparse.Namespace, context: Context) -> bool:
+    """Nothing that was asked for could lead to another record than the one there is."""
+    return not asked.new and not asked.moved and context.profile in {None, known.profile}
+
+
+def _is_place(word: str) -> bool:
+    return os.sep in word or word in {".", ".."} or Path(word).is_dir()

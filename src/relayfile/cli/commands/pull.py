@@ -1,0 +1,71 @@
+"""`relayfile pull`."""
+
+import argparse
+import json
+
+from relayfile.cli import mirrors
+from relayfile.cli.context import Context
+from relayfile.cli.main import Parser
+from relayfile.errors import RelayfileError, Unavailable
+from relayfile.mirror.registry import Record
+from relayfile.wire import control
+
+DESCRIPTION = """\
+Sync now and wait: on return the mirror holds everything the workspace held when the command began, and every local
+edit made before it began is stored on the server. Without DIR: every mirror of this machine.
+
+Exit codes: 0 current, 4 sign in first, 6 a person must decide (`relayfile status` says what), 75 it could not be
+reached now; the mirror itself goes on trying."""
+EXAMPLES = """\
+  relayfile pull                     all mirrors, with a progress bar on a terminal
+  relayfile pull ./acme && make      build what the others wrote
+  relayfile pull --json              [{"directory":…,"exit":0,"message":…}]"""
+
+_GRAVEST_FIRST = (78, 70, 76, 77, 4, 6, 75)
+
+
+def arguments(parser: Parser) -> None:
+    """`pull [DIR…]`."""
+    parser.add_argument("directories", nargs="*", metavar="DIR", help="mirrors' directories")
+
+
+def run(asked: argparse.Namespace, context: Context) -> int:
+    """Each mirror has either become current or said why not."""
+    chosen = mirrors.chosen(context.home, asked.directories)
+    if not chosen:
+        raise mirrors.no_mirror()
+    ended: list[dict[str, object]] = []
+    codes: set[int] = set()
+    for record in chosen:
+        try:
+            last = until_current(context, record)
+        except RelayfileError as error:
+            if len(chosen) == 1:
+                raise
+            last = control.Ended(exit=error.exit_code, message=error.message)
+        codes.add(last["exit"])
+        context.output.say(f"{record.directory}: {last['message']}")
+        ended.append({"directory": record.directory, "mirror": record.id, **last})
+    context.output.data(ended, "")
+    return next((code for code in _GRAVEST_FIRST if code in codes), max(codes))
+
+
+def until_current(context: Context, record: Record) -> control.Ended:
+    """How the pull of one mirror ended; its progress was shown.
+
+    Raises:
+        Unavailable: code `mirror_stopped`, or `daemon_silent`: the daemon went away meanwhile.
+    """
+    answer = mirrors.ask(context.home, record, "POST", control.PULL, None)
+    with context.output.progress(record.workspace_name) as bar:
+        for line in answer.lines():
+            told = json.loads(line)
+            if "exit" in told:
+                answer.close()
+                return control.Ended(exit=told["exit"], message=told["message"])
+            bar.at(told["files_done"], told["files_total"], told["bytes_done"], told["bytes_total"])
+    raise Unavailable(
+        f"the daemon of {record.directory} ended while it was asked to become current. Nothing it did is lost.",
+        code="daemon_silent",
+        hint=f"`relayfile status` shows it, `relayfile mount {record.directory}` starts it again",
+    )

@@ -1,0 +1,90 @@
+"""`relayfile serve`: the server."""
+
+import argparse
+from pathlib import Path
+
+from relayfile.cli.context import Context
+from relayfile.cli.main import Parser
+from relayfile.errors import UsageError
+
+DESCRIPTION = """\
+Run the server: accounts, sign-in, workspaces, files, the live feed. Everything it must not lose lies in the data
+folder; the default store is an embedded SQLite. The first start creates the owner's account and says on stderr how
+to sign in. It serves until it gets SIGTERM or Ctrl-C."""
+EXAMPLES = """\
+  relayfile serve                                          on this machine only, data in ~/.relayfile/server
+  relayfile serve --data /srv/relayfile --listen :8080     for a team; put TLS in front of it
+  relayfile serve --data /srv/relayfile --listen :8080 --owner ada --owner-password-file /run/secrets/ada
+                                                           an unattended first start
+  relayfile serve --public-url https://files.example.org   the address that clients and browsers use"""
+
+
+def arguments(parser: Parser) -> None:
+    """Settings in the groups of `server/config.py`."""
+    places = parser.add_argument_group("places")
+    places.add_argument("--data", type=Path, metavar="DIR", help="the data folder; default ~/.relayfile/server")
+    places.add_argument("--keys", type=Path, metavar="DIR", help="the folder of the server's keys; default DATA/keys")
+    places.add_argument(
+        "--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="default %(default)s; port 0: any free one"
+    )
+    places.add_argument("--public-url", metavar="URL", help="how clients reach it, when that is another address")
+    places.add_argument(
+        "--ready-file", type=Path, metavar="FILE", help="holds the real address once the server listens"
+    )
+    owner = parser.add_argument_group("first start (ignored, with a notice, once an account exists)")
+    owner.add_argument("--owner", metavar="NAME", help="the first account; default: your user name")
+    owner.add_argument(
+        "--owner-password-file", type=Path, metavar="FILE", help="its password is the file's first line"
+    )
+    times = parser.add_argument_group("lifetimes (3s, 30m, 12h, 90d)")
+    times.add_argument("--access-ttl", metavar="TIME", help="of an access token; default 30m")
+    times.add_argument("--refresh-ttl", metavar="TIME", help="of a sign-in nobody uses; default 30d")
+    times.add_argument("--absolute-ttl", metavar="TIME", help="of any sign-in; default 90d")
+    times.add_argument(
+        "--refresh-overlap",
+        metavar="TIME",
+        help="how long a consumed refresh token of an old client is forgiven; default 60s",
+    )
+    limits = parser.add_argument_group("limits and logs")
+    limits.add_argument("--body-limit", type=int, metavar="MIB", help="largest JSON body; default 16")
+    limits.add_argument("--prune-tombstones", type=float, metavar="DAYS", help="forget deletions; default never")
+    log = limits.add_mutually_exclusive_group()
+    log.add_argument("--log-requests-to-stderr", action="store_true", help="instead of DATA/access.log")
+    log.add_argument("--no-access-log", action="store_true", help="log no requests")
+
+
+def run(asked: argparse.Namespace, context: Context) -> int:
+    """The server has ended, in good order when the answer is 0."""
+    from relayfile.server import config
+    from relayfile.server.serve import serve
+
+    if asked.owner_password_file and not asked.owner:
+        raise UsageError(
+            "--owner-password-file says whose password? Nothing was started.",
+            hint="add --owner NAME",
+            code="no_owner",
+        )
+    host, port = config.host_and_port(asked.listen)
+    ages = {
+        "access_ttl_s": asked.access_ttl,
+        "refresh_ttl_s": asked.refresh_ttl,
+        "absolute_ttl_s": asked.absolute_ttl,
+        "refresh_overlap_s": asked.refresh_overlap,
+    }
+    limits = {"prune_tombstones_days": asked.prune_tombstones}
+    if asked.body_limit is not None:
+        if asked.body_limit < 1:
+            raise UsageError("--body-limit must be at least 1 MiB. Nothing was started.", code="body_limit")
+        limits["body_bytes"] = asked.body_limit * config.MIB
+    data = asked.data or context.home.prepare("server")
+    return serve(
+        config.Settings(
+            data=data.absolute(),
+            keys=asked.keys and asked.keys.absolute(),
+            listen=config.Listen(host, port, asked.public_url, asked.ready_file),
+            owner=config.Owner(asked.owner, asked.owner_password_file),
+            lifetimes=config.Lifetimes(**{name: config.duration_s(text) for name, text in ages.items() if text}),
+            limits=config.Limits(**limits),
+            logs=config.Logs(access=not asked.no_access_log, to_stderr=asked.log_requests_to_stderr),
+        )
+    )

@@ -1,0 +1,113 @@
+"""`relayfile status`, where `boot` cannot answer it: stopped mirrors, --json, --check, chosen directories.
+
+Still a quick command: it may load json and dataclasses, but no asyncio, TLS or HTTP library (tests/test_startup.py).
+"""
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from relayfile.cli import local
+from relayfile.cli.context import Context
+from relayfile.cli.main import Parser
+from relayfile.cli.terminal import STDOUT, wants_colour, width
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relayfile.mirror.registry import Record
+
+DESCRIPTION = """\
+Every mirror of this machine: its state and why, whether it is proven equal to the workspace, how far it is, the
+edits still to be sent, and the sign-in behind it. `equal to evt_N` is said only after the digests of both trees were
+compared, never because a process is alive."""
+EXAMPLES = """\
+  relayfile status
+  relayfile status ./acme --json         {"mirrors":[{…}],"login":{…}}
+  relayfile status --check || notify     for health checks
+
+Exit codes: 0 when it could report. With --check, of the gravest mirror: 0 working, 4 sign in, 6 a person must decide,
+75 stopped or offline, 78 mend this machine, 70 damaged."""
+
+_TIMEOUT_S = 5.0
+_HEALTH = {
+    "stopped": 75,
+    "offline": 75,
+    "damaged": 70,
+    "halted": 6,
+    "conflict": 6,
+    "auth-failed": 4,
+    "config-error": 78,
+}
+_GRAVEST_FIRST = (78, 70, 4, 6, 75)
+
+
+def arguments(parser: Parser) -> None:
+    """`status [DIR…] [--check]`."""
+    parser.add_argument("directories", nargs="*", metavar="DIR", help="only these mirrors")
+    parser.add_argument("--check", action="store_true", help="the exit code tells the health of the mirrors")
+
+
+def run(asked: argparse.Namespace, context: Context) -> int:
+    """The picture is on stdout."""
+    from relayfile.cli import mirrors
+
+    records = mirrors.chosen(context.home, asked.directories)
+    report(context, records)
+    if not asked.check:
+        return 0
+    codes = {_HEALTH.get(str(_fragment(context, record)["state"]), 0) for record in records}
+    return next((code for code in _GRAVEST_FIRST if code in codes), 0)
+
+
+def report(context: Context, records: "Sequence[Record]") -> None:
+    """The picture of these mirrors is on stdout."""
+    if context.output.as_json:
+        fragments = [_fragment(context, record) for record in records]
+        context.output.data({"mirrors": fragments, "login": _login(context, records)}, "")
+    else:
+        context.output.data(None, _text(context, records) or _nothing_yet(context))
+
+
+def _fragment(context: Context, record: "Record") -> dict[str, object]:
+    """The mirror as its daemon sees it; where none answers, as its files tell."""
+    from relayfile.mirror import registry, status
+
+    try:
+        answer = local.ask(registry.control_socket(context.home, record.id), "GET", "/status?format=json", _TIMEOUT_S)
+        found: dict[str, object] = json.loads(answer.body())
+    except OSError:
+        return dict(status.stopped(context.home, record))
+    return found
+
+
+def _text(context: Context, records: "Sequence[Record]") -> str:
+    from relayfile.mirror import registry, status
+
+    target = f"/status?format=text&width={width()}&color={int(wants_colour(STDOUT))}"
+    parts = []
+    for record in records:
+        try:
+            answer = local.ask(registry.control_socket(context.home, record.id), "GET", target, _TIMEOUT_S)
+            parts.append(answer.body().decode())
+        except OSError:
+            fragment = status.stopped(context.home, record)
+            parts.append(status.text(fragment, width=width(), colour=wants_colour(STDOUT)))
+    return "\n".join(parts)
+
+
+def _login(context: Context, records: "Sequence[Record]") -> dict[str, object]:
+    """The sign-in that `--profile` names, else that of the first mirror, else that of a command without one."""
+    from relayfile.client.exchange import open_session
+    from relayfile.core.session import as_fields
+    from relayfile.credentials import profiles
+
+    profile = context.profile or (records[0].profile if records else profiles.choose(context.home))
+    session = open_session(context.home, profile, "cli", notice=context.output.say)
+    return {"profile": profile, **as_fields(session.state())}
+
+
+def _nothing_yet(context: Context) -> str:
+    login = _login(context, [])
+    way = "`relayfile up DIR`, or `relayfile mount WORKSPACE DIR`"
+    return f"no mirror on this machine yet: {way}\nlogin: {login['text']}"

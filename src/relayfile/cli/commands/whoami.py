@@ -1,0 +1,46 @@
+"""`relayfile whoami`."""
+
+import argparse
+
+from relayfile.cli import connect
+from relayfile.cli.context import Context
+from relayfile.cli.main import Parser
+from relayfile.cli.output import moment
+from relayfile.client import api
+
+DESCRIPTION = "Ask the server who this sign-in is."
+EXAMPLES = """\
+  relayfile whoami
+  relayfile whoami --profile local --json"""
+
+
+def arguments(parser: Parser) -> None:
+    """It takes none of its own."""
+    del parser
+
+
+def run(asked: argparse.Namespace, context: Context) -> int:
+    """The account is on stdout."""
+    del asked
+    with connect.signed_in(context) as server:
+        me = server.call(api.whoami())
+        state = server.session.state()
+    until = moment(state.refresh_expires_at)
+    fields = {
+        "account": me.account,
+        "username": me.username,
+        "kind": me.kind,
+        "server": server.api_url,
+        "profile": server.profile,
+        "family": me.family,
+        "generation": me.generation,
+        "scope": me.scope,
+        "accessExpiresAt": me.expires_at,
+        "signInExpiresAt": state.refresh_expires_at,
+    }
+    context.output.data(
+        fields,
+        f"{me.username} at {server.api_url} (profile {server.profile})"
+        + (f", signed in until {until}" * bool(until)),
+    )
+    return 0

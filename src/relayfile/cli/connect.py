@@ -1,0 +1,249 @@
+"""From the words of a command to a signed-in client, and to one workspace on its server."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from relayfile.cli.context import Context
+from relayfile.client import api
+from relayfile.client.exchange import open_session
+from relayfile.client.transport_sync import SyncClient
+from relayfile.core.session import LoginState, Phase, parked, remedy, text
+from relayfile.credentials import profiles
+from relayfile.credentials.home import DEFAULT_PROFILE, Home
+from relayfile.credentials.session import Session
+from relayfile.errors import LoginRequired, Misconfigured, NotFound, UsageError
+from relayfile.mirror import registry
+from relayfile.mirror.registry import Record
+from relayfile.wire.auth import WorkspaceRow
+
+T = TypeVar("T")
+
+_CHOSEN = "current-workspace.json"
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A server, as the login of one profile may use it. Close it, or use it in a `with`."""
+
+    context: Context
+    profile: str
+    api_url: str
+    session: Session
+    client: SyncClient
+
+    def call(self, request: api.Request[T]) -> T:
+        """The answer to `request`; raises as `SyncClient.call`."""
+        return self.client.call(request)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.close()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One workspace and the client that may reach it. Use it in a `with`."""
+
+    server: Signed
+    id: str
+    name: str
+
+    def call(self, request: api.Request[T]) -> T:
+        """The answer to `request`; raises as `SyncClient.call`."""
+        return self.server.client.call(request)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.server.client.close()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The workspace that `relayfile workspace use` chose, at which server."""
+
+    workspaceId: str  # noqa: N815 - the name in the file, as in `workspace list --json`
+    name: str
+    apiUrl: str  # noqa: N815
+
+
+def login_of(context: Context, profile: str, role: str = "cli") -> Session:
+    """The login of a profile; what was mended on opening it is said."""
+    return open_session(context.home, profile, role, notice=context.output.say)
+
+
+def require_login(context: Context, profile: str) -> LoginState:
+    """The state of a login that can be used, or that will mend itself.
+
+    Raises:
+        LoginRequired: a person must sign in first.
+        Misconfigured: this machine must be mended first.
+    """
+    state = login_of(context, profile).state()
+    if parked(state):
+        raise LoginRequired(
+            f"{_of(profile)}: {text(state)}. Nothing was changed.",
+            code=state.code,
+            hint=how_to_sign_in(profile, state),
+        )
+    if state.phase is Phase.CONFIG_ERROR:
+        raise Misconfigured(f"{_of(profile)}: {text(state)}", code=state.code, hint=remedy(state))
+    return state
+
+
+def how_to_sign_in(profile: str, state: LoginState) -> str:
+    """The command that ends `LoginRequired` for this profile."""
+    words = ["relayfile login", state.api_url or "URL"]
+    if profile != DEFAULT_PROFILE:
+        words += ["--profile", profile]
+    return f"run `{' '.join(words)}`"
+
+
+def signed_in(context: Context, profile: str | None = None) -> Signed:
+    """A client for the login of `profile`, or of the one that R16 chooses.
+
+    Raises:
+        LoginRequired: there is none, or it ended; Misconfigured: it cannot be read.
+    """
+    if profile is None:
+        profile = profiles.choose(context.home, context.profile)
+        others = [name for name in profiles.names(context.home) if name != profile]
+        if profile == DEFAULT_PROFILE and context.profile is None and others and not _has_file(context.home, profile):
+            raise LoginRequired(
+                f"which sign-in? There is none by default, but {', '.join(others)}. Nothing was changed.",
+                hint=f"add --profile {others[0]}, or run `relayfile login URL`",
+            )
+    state = require_login(context, profile)
+    if state.api_url is None:
+        raise LoginRequired(f"{_of(profile)} names no server", hint=how_to_sign_in(profile, state))
+    session = login_of(context, profile)
+    client = SyncClient(state.api_url, session.token, "cli", renew=session.renew_now)
+    return Signed(context, profile, state.api_url, session, client)
+
+
+def to_workspace(context: Context, wanted: str | None) -> Workspace:
+    """The workspace with that name or id; without one, that of `workspace use`.
+
+    A name is looked up in the profile that this machine knows it from: that of a mirror or of `workspace use` (R16).
+
+    Raises:
+        NotFound: no such workspace among mine; UsageError: the name alone does not say which one.
+    """
+    if wanted is None:
+        return _current(context)
+    server = signed_in(context, context.profile or _profile_that_knows(context.home, wanted))
+    return among_mine(server, wanted)
+
+
+def among_mine(server: Signed, wanted: str) -> Workspace:
+    """The workspace of mine on this server that `wanted` names, by id or by name.
+
+    Raises:
+        NotFound: none does. UsageError: several have that name.
+    """
+    mine = server.call(api.workspaces())
+    found = [one for one in mine if one.workspace_id == wanted] or [one for one in mine if one.name == wanted]
+    if len(found) > 1:
+        ids = ", ".join(one.workspace_id for one in found)
+        raise UsageError(f"{wanted!r} is the name of {len(found)} workspaces of yours: {ids}", hint="use the id")
+    if not found:
+        raise _unknown(server, wanted, mine)
+    return Workspace(server, found[0].workspace_id, found[0].name)
+
+
+def chosen(home: Home, profile: str, api_url: str | None = None) -> Chosen | None:
+    """What `workspace use` chose for this profile, as long as its login is at the same server."""
+    try:
+        found = json.loads(_chosen_file(home, profile).read_text("utf-8"))
+        kept = Chosen(str(found["workspaceId"]), str(found["name"]), str(found["apiUrl"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return kept if api_url in {None, kept.apiUrl} else None
+
+
+def choose(home: Home, profile: str, workspace: Chosen | None) -> None:
+    """`workspace` is the one meant where a command names none; None: none is."""
+    path = _chosen_file(home, profile)
+    if workspace is None:
+        path.unlink(missing_ok=True)
+        return
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(asdict(workspace)) + "\n", "utf-8")
+    part.replace(path)
+
+
+def _current(context: Context) -> Workspace:
+    server = signed_in(context)
+    kept = chosen(context.home, server.profile, server.api_url)
+    if kept is None:
+        raise UsageError(
+            "which workspace? None was named, and none is chosen.",
+            code="which_workspace",
+            hint="name one, or choose one with `relayfile workspace use NAME`",
+        )
+    return Workspace(server, kept.workspaceId, kept.name)
+
+
+def _profile_that_knows(home: Home, wanted: str) -> str | None:
+    """The one profile in which this machine knows that workspace; None: it knows it in none."""
+    known = {record.profile for record in registry.all(home) if wanted in {record.workspace, record.workspace_name}}
+    for profile in profiles.names(home):
+        kept = chosen(home, profile)
+        if kept and wanted in {kept.workspaceId, kept.name}:
+            known.add(profile)
+    if len(known) > 1:
+        raise UsageError(
+            f"{wanted!r} is known in several sign-ins: {', '.join(sorted(known))}. Nothing was changed.",
+            code="which_profile",
+            hint=f"add --profile {min(known)}, or use the workspace's id",
+        )
+    return next(iter(known), None)
+
+
+def _unknown(server: Signed, wanted: str, mine: list[WorkspaceRow]) -> NotFound:
+    names = ", ".join(sorted(one.name for one in mine)[:8]) or "none yet"
+    others = [name for name in profiles.names(server.context.home) if name != server.profile]
+    elsewhere = f"; another sign-in: --profile {others[0]}" if others else ""
+    return NotFound(
+        f"no workspace {wanted!r} among yours at {server.api_url}. Nothing was changed.",
+        code="workspace_not_found",
+        hint=f"yours: {names}; `relayfile workspace create NAME` makes one{elsewhere}",
+    )
+
+
+def _chosen_file(home: Home, profile: str) -> Path:
+    return home.credentials(profile).with_name(_CHOSEN)
+
+
+def _has_file(home: Home, profile: str) -> bool:
+    return home.credentials(profile).exists()
+
+
+def _of(profile: str) -> str:
+    return "the sign-in" if profile == DEFAULT_PROFILE else f"the sign-in of profile {profile!r}"
+
+
+def prepare_root(there: Workspace, directory: str, *, new: bool = False, moved: bool = False) -> Record:
+    """`directory` is the root of a mirror of that workspace; raises as `mirror.root.prepare`."""
+    from relayfile.mirror import root
+
+    return root.prepare(
+        there.server.context.home,
+        directory,
+        workspace=there.id,
+        workspace_name=there.name,
+        api_url=there.server.api_url,
+        profile=there.server.profile,
+        new=new,
+        moved=moved,
+    )

@@ -1,0 +1,118 @@
+"""Which mirrors a command means, and what their daemons answer."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from relayfile.cli import local
+from relayfile.credentials.home import Home
+from relayfile.errors import NotFound, Unavailable, UsageError
+from relayfile.mirror import registry
+from relayfile.mirror.registry import Record
+
+ANSWER_WITHIN_S = 5.0
+
+
+def at(home: Home, directory: str | Path) -> Record:
+    """The mirror whose root is or holds `directory`.
+
+    Raises:
+        NotFound: none on this machine; names those there are.
+    """
+    found = registry.find(home, directory)
+    if found is None:
+        raise NotFound(
+            f"{Path(directory).absolute()} is no mirror, and lies in none. Nothing was changed.",
+            code="mirror_not_found",
+            hint=_known(home) or "`relayfile mount WORKSPACE DIR` makes one",
+        )
+    return found
+
+
+def the_one(home: Home, directory: str | None) -> Record:
+    """The mirror that `directory` names; without one, that of the working directory, or the only one there is.
+
+    Raises:
+        NotFound: there is none.
+        UsageError: there are several and nothing says which.
+    """
+    if directory is not None:
+        return at(home, directory)
+    if here := registry.find(home, Path.cwd()):
+        return here
+    known = registry.all(home)
+    if not known:
+        raise no_mirror()
+    if len(known) > 1:
+        raise UsageError(
+            f"there are {len(known)} mirrors on this machine: say which. Nothing was changed.",
+            code="which_mirror",
+            hint=_known(home),
+        )
+    return known[0]
+
+
+def chosen(home: Home, directories: Sequence[str]) -> list[Record]:
+    """The mirrors that `directories` name, each once; without any, all of this machine."""
+    if not directories:
+        return registry.all(home)
+    return list({record.id: record for record in (at(home, directory) for directory in directories)}.values())
+
+
+def no_mirror() -> NotFound:
+    """The failure that says that nothing is mirrored here yet."""
+    return NotFound(
+        "there is no mirror on this machine yet.",
+        code="mirror_not_found",
+        hint="`relayfile up DIR` or `relayfile mount WORKSPACE DIR` makes one",
+    )
+
+
+def ask(
+    home: Home, record: Record, method: str, target: str, timeout_s: float | None = ANSWER_WITHIN_S
+) -> local.Answer:
+    """What the daemon of this mirror answers.
+
+    Raises:
+        Unavailable: code `mirror_stopped`: no daemon runs; code `daemon_silent`: one does, and does not answer.
+    """
+    try:
+        answer = local.ask(registry.control_socket(home, record.id), method, target, timeout_s)
+    except local.NotRunning:
+        raise Unavailable(
+            f"the mirror {record.directory} is stopped; its files are as they were.",
+            code="mirror_stopped",
+            hint=f"`relayfile mount {record.directory}` starts it again",
+        ) from None
+    except OSError as error:
+        raise Unavailable(
+            f"the daemon of {record.directory} does not answer: {error}. The files are not harmed by that.",
+            code="daemon_silent",
+            hint=f"`relayfile logs {record.directory}` shows why; `relayfile restart {record.directory}` is safe",
+        ) from error
+    if answer.status != 200:
+        said = answer.body()[:500].decode(errors="replace")
+        raise Unavailable(
+            f"the daemon of {record.directory} answered {answer.status}: {said}",
+            code="daemon_silent",
+            hint=f"`relayfile restart {record.directory}` (it may be of another version)",
+        )
+    return answer
+
+
+def fragment(home: Home, record: Record) -> dict[str, object]:
+    """The daemon's own picture of its mirror, as JSON has it. Raises as `ask`."""
+    found: dict[str, object] = json.loads(ask(home, record, "GET", "/status?format=json").body())
+    return found
+
+
+def _known(home: Home) -> str:
+    directories = [record.directory for record in registry.all(home)]
+    shown = ", ".join(directories[:8]) + (", …" if len(directories) > 8 else "")
+    return f"mirrors here: {shown}" if directories else ""
+
+
+def rooted_at(home: Home, directory: str | Path) -> Record | None:
+    """The mirror whose root is `directory` itself."""
+    found = registry.find(home, directory)
+    return found if found and Path(found.directory).resolve() == Path(directory).resolve() else None
