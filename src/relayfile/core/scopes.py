@@ -72,6 +72,14 @@ class Scopes:
         kept = frozenset(actions)
         return Scopes({action: patterns for action, patterns in self.grants.items() if action in kept})
 
+    def words(self) -> list[str]:
+        """Scope words that mean exactly this, in a fixed order."""
+        return [
+            action if pattern == _EVERYWHERE else f"relayfile:{action}:{pattern}"
+            for action in ACTIONS
+            for pattern in sorted(self.grants.get(action, ()))
+        ]
+
     def within(self, other: "Scopes") -> bool:
         """Nothing is granted here that `other` does not grant."""
         return all(

@@ -1,11 +1,33 @@
-"""Who a request comes from, and what it may do in a workspace. Every data route asks here first."""
+"""Who a request comes from, and what it may do in a workspace. Every data route asks here first.
 
+What was checked is remembered until the token expires, and forgotten at once when a family ends or a membership
+changes. An access token lives until its own expiry; only the end of its family ends it sooner (R3).
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final
 
-from relayfile.core.scopes import Scopes
-from relayfile.errors import Forbidden
+from relayfile.core.scopes import ACCOUNT, ACTIONS, Scopes
+from relayfile.errors import Forbidden, LoginRequired, NotFound, RelayfileError
 from relayfile.model import Principal
+from relayfile.server.keys import AUDIENCE, Keys
+from relayfile.server.store import families, tokens, workspaces
+from relayfile.server.store.database import Database
+from relayfile.server.store.families import SIGN_IN
+from relayfile.wire.auth import ACCESS_PREFIX
+
+_OLD_PREFIXES: Final = ("relay_pa_", "relay_ws_", "relay_id_", "relay_ag_")
+_REMEMBERED: Final = 10_000
+_READ_ONLY: Final = frozenset({"fs:read", "ops:read", "sync:read"})
+_ROLES: Final[Mapping[str, frozenset[str]]] = {
+    "owner": frozenset(ACTIONS) - {ACCOUNT},
+    "editor": _READ_ONLY | {"fs:write", "sync:trigger"},
+    "viewer": _READ_ONLY,
+}
+_LOGIN: Final = "sign in: run `relayfile login`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +49,22 @@ class Access:
             raise Forbidden(f"missing required scope: {action}")
 
 
-class Bearer(Protocol):
-    """Checks bearer tokens against families, memberships and workspaces."""
+def presented(authorization: str | None) -> str | None:
+    """The token of an `Authorization: Bearer …` header; None when there is none."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+class Bearer:
+    """Checks bearer tokens against families, memberships and workspaces. Used from the event loop only."""
+
+    def __init__(self, database: Database, keys: Keys) -> None:
+        self._database = database
+        self._keys = keys
+        self._principals: dict[bytes, Principal] = {}
+        self._accesses: dict[tuple[Principal, str], Access] = {}
+        self._changes = 0
+        self._waiting: dict[str, set[asyncio.Future[str]]] = {}
 
     async def principal(self, token: str | None) -> Principal:
         """The principal that `token` proves. `relay_pa_` and its like are stripped.
@@ -36,6 +72,24 @@ class Bearer(Protocol):
         Raises:
             LoginRequired: code `login_required`, `token_invalid`, `token_expired` or `token_revoked`.
         """
+        if not token:
+            raise LoginRequired("no bearer token", hint=_LOGIN)
+        for prefix in _OLD_PREFIXES:
+            token = token.removeprefix(prefix)
+        digest = tokens.digest(token)
+        found = self._principals.get(digest)
+        while found is None:
+            changes = self._changes
+            candidate = await (
+                self._opaque(digest) if token.startswith(ACCESS_PREFIX) else self._workspace_token(token)
+            )
+            if changes == self._changes:  # nothing ended while we looked
+                _make_room(self._principals)
+                found = self._principals[digest] = candidate
+        if found.expires_at <= time.time():
+            self._principals.pop(digest, None)
+            raise LoginRequired("the access token has expired", code="token_expired", hint=_LOGIN)
+        return found
 
     async def access(self, principal: Principal, workspace: str) -> Access:
         """What `principal` may do in `workspace`.
@@ -43,8 +97,121 @@ class Bearer(Protocol):
         Raises:
             NotFound: `workspace_not_found`: unknown, or not a member.
             RelayfileError: 410 `workspace_deleted`.
-            Forbidden: the token is of another workspace, or has no scopes.
+            Forbidden: the token is of another workspace, or has no scopes here.
         """
+        found = self._accesses.get((principal, workspace))
+        while found is None:
+            changes = self._changes
+            candidate = await self._allowed(principal, workspace)
+            if changes == self._changes:
+                _make_room(self._accesses)
+                found = self._accesses[principal, workspace] = candidate
+        return found
 
     async def revoked(self, principal: Principal) -> str:
         """The reason, once the principal's family has ended; until then it waits. Expiry does not count (R3)."""
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        if principal.family is None:
+            return await answer
+        family = principal.family
+        waiting = self._waiting.setdefault(family, set())
+        waiting.add(answer)
+        try:
+            # Registered first, asked second: an end between the two is heard twice, never missed.
+            if reason := await self._database.read(lambda connection: families.ended(connection, family)):
+                return reason
+            return await answer
+        finally:
+            waiting.discard(answer)
+            if not waiting and self._waiting.get(family) is waiting:
+                del self._waiting[family]
+
+    def ended(self, gone: Iterable[str], reason: str) -> None:
+        """Tokens of these families are refused from now on, and who waits in `revoked` hears of it."""
+        over = frozenset(gone)
+        self._changes += 1
+        self._principals = {key: each for key, each in self._principals.items() if each.family not in over}
+        for family in over:
+            for answer in self._waiting.get(family, ()):
+                if not answer.done():
+                    answer.set_result(reason)
+
+    def changed(self) -> None:
+        """A membership or a workspace is not what it was; what was remembered of them is forgotten."""
+        self._changes += 1
+        self._accesses.clear()
+
+    async def _opaque(self, digest: bytes) -> Principal:
+        known = await self._database.read(lambda connection: tokens.known(connection, digest))
+        if known is None:
+            raise LoginRequired("the access token is not one of this server", code="token_invalid", hint=_LOGIN)
+        if known.ended is not None:
+            raise LoginRequired(
+                f"this sign-in has ended ({known.ended})",
+                code="token_revoked",
+                hint=_LOGIN,
+                details={"reason": known.ended},
+            )
+        return Principal(
+            account=known.account,
+            subject=known.username,
+            scopes=frozenset(known.scopes.split()),
+            expires_at=known.expires_at,
+            family=known.family,
+            labels={"kind": SIGN_IN},
+        )
+
+    async def _workspace_token(self, token: str) -> Principal:
+        claims = self._keys.verify(token)
+        match claims:
+            case {
+                "wks": str(workspace),
+                "sub": str(subject),
+                "acc": str(account),
+                "fam": str(family),
+                "aud": "relayfile",
+                "exp": int() | float() as expires_at,
+                "scopes": [*words],
+            }:
+                pass
+            case _:
+                raise LoginRequired(f"the token lacks a claim, or is not for {AUDIENCE}", code="token_invalid")
+        if expires_at <= time.time():
+            raise LoginRequired("the workspace token has expired", code="token_expired")
+        if reason := await self._database.read(lambda connection: families.ended(connection, family)):
+            raise LoginRequired(
+                f"the sign-in behind this token has ended ({reason})",
+                code="token_revoked",
+                details={"reason": reason},
+            )
+        scopes = frozenset(str(word) for word in words)
+        return Principal(account, subject, scopes, float(expires_at), workspace, family, {"kind": "workspace"})
+
+    async def _allowed(self, principal: Principal, workspace: str) -> Access:
+        if principal.workspace not in {None, workspace}:
+            raise Forbidden("workspace mismatch")
+        standing = await self._database.read(
+            lambda connection: workspaces.standing(connection, principal.account, workspace)
+        )
+        if standing is None:
+            raise NotFound(
+                f"no workspace {workspace[:80]!r} that you are a member of",
+                code="workspace_not_found",
+                hint="`relayfile workspace list` shows yours",
+            )
+        if standing.deleted:
+            raise RelayfileError(
+                f"the workspace {standing.workspace.name!r} was deleted", code="workspace_deleted", status=410
+            )
+        role = standing.workspace.role
+        scopes = Scopes.parse(principal.scopes, workspace=workspace).only(_ROLES[role])
+        if not scopes.grants:
+            raise Forbidden("token has no scopes")
+        return Access(principal, workspace, scopes, role)
+
+
+def _make_room(remembered: dict[Any, Any]) -> None:
+    """It has room for one more; when full, the ones remembered first are forgotten and will be checked again."""
+    if len(remembered) >= _REMEMBERED:
+        for key in list(remembered)[: _REMEMBERED // 10]:
+            del remembered[key]

@@ -19,24 +19,31 @@ class Throttle:
         self._clock = clock
         self._attempts: dict[Hashable, deque[float]] = {}
 
+    def wait_s(self, *keys: Hashable) -> float:
+        """The seconds until all of `keys` may try again; 0 is now."""
+        now = self._clock()
+        wait_s = 0.0
+        for key in keys:
+            seen = self._attempts.get(key)
+            while seen and seen[0] <= now - self._window_s:
+                seen.popleft()
+            if seen is not None and len(seen) >= self._limit:
+                wait_s = max(wait_s, seen[0] + self._window_s - now)
+        return wait_s
+
     def check(self, *keys: Hashable) -> None:
         """None of `keys` has used up its attempts.
 
         Raises:
             Unavailable: 429 `rate_limited`, with the seconds until the next attempt is free.
         """
-        now = self._clock()
-        for key in keys:
-            seen = self._attempts.get(key)
-            while seen and seen[0] <= now - self._window_s:
-                seen.popleft()
-            if seen is not None and len(seen) >= self._limit:
-                raise Unavailable(
-                    "too many attempts; wait before the next one",
-                    code="rate_limited",
-                    status=429,
-                    retry_after_s=max(1.0, seen[0] + self._window_s - now),
-                )
+        if wait_s := self.wait_s(*keys):
+            raise Unavailable(
+                "too many attempts; wait before the next one",
+                code="rate_limited",
+                status=429,
+                retry_after_s=max(1.0, wait_s),
+            )
 
     def count(self, *keys: Hashable) -> None:
         """One more attempt by each of `keys`."""
@@ -48,7 +55,7 @@ class Throttle:
 
     def _forget(self, now: float) -> None:
         """Keys whose attempts are all old are gone; when that frees too little, so are the ones seen first."""
-        for key in [key for key, seen in self._attempts.items() if seen[-1] <= now - self._window_s]:
+        for key in [key for key, seen in self._attempts.items() if not seen or seen[-1] <= now - self._window_s]:
             del self._attempts[key]
         for key in list(self._attempts)[: max(0, len(self._attempts) - _MAX_KEYS + _MAX_KEYS // 10)]:
             del self._attempts[key]

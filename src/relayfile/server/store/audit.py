@@ -50,4 +50,7 @@ def page(connection: apsw.Connection, *, account: str | None, after: int, limit:
         f"WHERE {chosen} ORDER BY n LIMIT ?",
         (after, *(() if account is None else (account,)), min(max(limit, 1), MAX_PAGE)),
     )
-    return [Happened(*row[:5], client=ClientName(*row[5:8]), reason=row[8]) for row in rows]
+    return [
+        Happened(n, at, event, family, generation, ClientName(client, host, pid), reason)
+        for n, at, event, family, generation, client, host, pid, reason in rows
+    ]

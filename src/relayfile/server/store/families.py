@@ -130,8 +130,19 @@ def living(connection: apsw.Connection, *, account: str | None, now: float) -> l
 def _stored(row: tuple[Any, ...], consumed: tuple[Consumed, ...]) -> Stored:
     """The row's values; the schema is STRICT, so the columns hold what their types say."""
     identity, account, kind, key, scopes, client, host, pid, profile, parent, workspace, agent, *standing = row
-    *times, old_clients, ended_why, replays = standing
+    generation, begun_at, renewed_at, expires_at, absolute_expires_at, old_clients, ended_why, replays = standing
     holder = Holder(
         identity, account, kind, key, scopes, ClientName(client, host, pid), profile, parent, workspace, agent
     )
-    return Stored(holder, Family(*times, old_clients=bool(old_clients), ended=ended_why, replays=replays, consumed=consumed))
+    family = Family(
+        generation,
+        begun_at,
+        renewed_at,
+        expires_at,
+        absolute_expires_at,
+        old_clients=bool(old_clients),
+        ended=ended_why,
+        replays=replays,
+        consumed=consumed,
+    )
+    return Stored(holder, family)

@@ -120,17 +120,20 @@ def _device(connection: apsw.Connection, chosen: str, value: bytes | str) -> Dev
     ).fetchone()
     if row is None:
         return None
-    *waiting, account, denied = row[8:]
+    code_digest, user_code, scopes, client, host, pid, profile, old_clients, *times, account, denied = row
+    expires_at, polled_at, interval_s = times
     return Device(
-        *row[:3],
-        client=ClientName(*row[3:6]),
-        profile=row[6],
-        old_clients=bool(row[7]),
-        expires_at=waiting[0],
-        polled_at=waiting[1],
-        interval_s=waiting[2],
-        account=account,
-        denied=bool(denied),
+        code_digest,
+        user_code,
+        scopes,
+        ClientName(client, host, pid),
+        profile,
+        bool(old_clients),
+        expires_at,
+        polled_at,
+        interval_s,
+        account,
+        bool(denied),
     )
 
 

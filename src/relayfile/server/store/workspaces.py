@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import apsw
 
-from relayfile.server.store import feed
+from relayfile.server.store.feed import begin_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def create(connection: apsw.Connection, owner: str, name: str, now: float) -> Wo
         (workspace, name or workspace, owner, now),
     )
     connection.execute("INSERT INTO membership (workspace, account, role) VALUES (?, ?, 'owner')", (workspace, owner))
-    feed.begin_log(connection, workspace)
+    begin_log(connection, workspace)
     return Workspace(workspace, name or workspace, "owner", now)
 
 

@@ -146,6 +146,11 @@ CREATE TABLE audit (
 
 CREATE INDEX audit_by_account ON audit (account, n);
 
+-- restored: when an older database was found to have been put back; clients may be ahead of it for a while (R1).
+CREATE TABLE restored (
+    at REAL NOT NULL
+) STRICT;
+
 -- server_key: which key files belong to this database: a fingerprint each, so that a wrong or lost key is
 -- noticed at start and not as a thousand failed renewals (R12).
 CREATE TABLE server_key (

@@ -1,0 +1,1 @@
+"""Server-rendered pages: templates and one style sheet beside them, no build step, nothing from elsewhere."""
