@@ -10,7 +10,7 @@ from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
 from relayfile.client import api, login
 from relayfile.core.session import parked
-from relayfile.errors import LeaseHeld, LoginRequired, Misconfigured, RelayfileError, RevisionMismatch, UsageError
+from relayfile.errors import LeaseHeld, LoginRequired, Misconfigured, RelayfileError, UsageError
 from relayfile.mirror import launch, registry
 from relayfile.mirror.registry import Record
 from relayfile.model import Secret
@@ -32,6 +32,7 @@ PROFILE = "local"
 _FIRST = "acme"
 _PROVEN_WITHIN_S = 15.0
 _NAMES_TO_TRY = 1000
+_NAME_LENGTH = 80
 _LOOK_EVERY_S = 0.05
 
 
@@ -125,7 +126,7 @@ def _as_owner(context: Context, url: str) -> login.SignedIn:
 def _new_mirror(context: Context, server: connect.Signed, directory: Path) -> Record:
     """A mirror of a new workspace named after the directory. It never joins one that exists (R45)."""
     _check_place(context, directory)
-    made = _new_workspace(server, directory.name or "root")
+    made = _new_workspace(server, _name_for(directory))
     context.output.say(f"workspace {made.name}")
     there = connect.Workspace(server, made.workspace_id, made.name)
     try:
@@ -147,12 +148,19 @@ def _check_place(context: Context, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
 
 
+def _name_for(directory: Path) -> str:
+    """The directory's own name, as far as it can be a workspace's."""
+    shown = "".join(char for char in directory.name if char.isprintable()).strip()[:_NAME_LENGTH]
+    return f"workspace {shown}" if shown.startswith("rw_") else shown or "root"
+
+
 def _new_workspace(server: connect.Signed, name: str) -> WorkspaceRow:
     for number in range(1, _NAMES_TO_TRY):
         try:
             return server.call(api.create_workspace(name if number == 1 else f"{name}-{number}"))
-        except RevisionMismatch:
-            continue
+        except UsageError as error:
+            if error.code != "workspace_exists":
+                raise
     raise UsageError(
         f"{_NAMES_TO_TRY} workspaces are named like {name!r}. Nothing was made.", hint="rename the directory"
     )
