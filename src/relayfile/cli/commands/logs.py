@@ -5,6 +5,7 @@ import os
 import time
 from collections import deque
 from pathlib import Path
+from typing import BinaryIO
 
 from relayfile.cli import mirrors
 from relayfile.cli.context import Context
@@ -34,31 +35,32 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     record = mirrors.the_one(context.home, asked.directory)
     path = context.home.mirror(record.id) / "log"
     try:
-        with path.open("rb") as log:
-            context.output.raw(b"".join(deque(log, maxlen=max(0, asked.lines))))
-            position, inode = log.tell(), os.fstat(log.fileno()).st_ino
+        log = path.open("rb")
     except FileNotFoundError:
         raise NotFound(
             f"the mirror {record.directory} has written no log yet.",
             code="no_log",
             hint=f"`relayfile mount {record.directory}` starts it",
         ) from None
-    while asked.follow:
-        position, inode = _more(context, path, position, inode)
-        time.sleep(_LOOK_EVERY_S)
+    try:
+        context.output.raw(b"".join(deque(log, maxlen=max(0, asked.lines))))
+        while asked.follow:
+            time.sleep(_LOOK_EVERY_S)
+            context.output.raw(log.read())
+            log = _after_rotation(log, path, context)
+    finally:
+        log.close()
     return 0
 
 
-def _more(context: Context, path: Path, position: int, inode: int) -> tuple[int, int]:
-    """What was added since is on stdout; after a rotation it goes on with the new file."""
+def _after_rotation(log: BinaryIO, path: Path, context: Context) -> BinaryIO:
+    """The file that is written now; where that is another one, what was still added to the old one is shown first."""
     try:
-        log = path.open("rb")
+        if path.stat().st_ino == os.fstat(log.fileno()).st_ino:
+            return log
+        newer = path.open("rb")
     except FileNotFoundError:  # between the two renames of a rotation
-        return position, inode
-    with log:
-        now = os.fstat(log.fileno())
-        if now.st_ino != inode or now.st_size < position:
-            position = 0
-        log.seek(position)
-        context.output.raw(log.read())
-        return log.tell(), now.st_ino
+        return log
+    context.output.raw(log.read())
+    log.close()
+    return newer
