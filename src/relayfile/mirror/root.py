@@ -1,14 +1,26 @@
-"""The root of a mirror: whether a directory may be one, its identity, its private folder, its descriptors.
+"""Whether a directory may be the root of a mirror, and which mirror it is the root of (R33).
 
-R33: `.relay/` in the root holds `id`, `lock`, `state.json`, `stage/` and `trash/`. It is never watched, never
-synced. A root that contains, equals or lies inside a place that holds secrets is refused.
+`.relay/` in the root holds `id`, `lock`, `state.json`, `stage/` and `trash/`. It is never watched, never synced. A
+root that contains, equals or lies inside a place that holds secrets is refused: mounting a home directory would
+otherwise upload the sign-in and the keys.
 """
 
-from collections.abc import Iterable
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from relayfile.credentials.home import Home
+from relayfile.errors import Misconfigured, UsageError
+from relayfile.mirror import registry
+from relayfile.mirror.beneath import PRIVATE, Beneath
+from relayfile.mirror.lease import Lease
 from relayfile.mirror.registry import Record
+
+ID: Final = "id"
 
 
 def prepare(
@@ -35,5 +47,198 @@ def prepare(
         UsageError: it is not a directory.
         Misconfigured: it may not be a root: inside or around another mirror, around or inside a place of secrets,
             unwritable; or it is a mirror of another workspace or server and `new` was not given.
+        LeaseHeld: a daemon of another home keeps it.
     """
-    raise NotImplementedError
+    root = Path(os.path.realpath(directory))
+    # before anything is made: a refused place stays as it was, also when it did not exist
+    _refuse_secret_places(root, [home.path, *(Path(place) for place in keep_out)])
+    _refuse_other_mirrors(home, root)
+    _make(root)
+    with Beneath(str(root)) as beneath:
+        marked = identity(beneath)
+        wanted = Record(
+            id=marked or "",
+            workspace=workspace,
+            workspace_name=workspace_name,
+            directory=str(root),
+            api_url=api_url,
+            profile=profile,
+            shared_login=shared_login,
+            root_dev=beneath.dev,
+            root_ino=beneath.ino,
+        )
+        before = _of_this_root(home, wanted, moved=moved) if marked and not new else None
+        if before is None:
+            # a daemon of another home may own it: its mark is not taken from under it
+            with Lease(beneath.root, beneath.private, str(root)):
+                _retire_others(home, root)
+                wanted = replace(wanted, id=secrets.token_hex(8))
+                registry.save(home, wanted)
+                _mark(beneath, wanted.id)
+        elif (before.workspace, before.api_url) != (workspace, api_url):
+            raise Misconfigured(
+                f"{root} mirrors the workspace {before.workspace_name} of {before.api_url}, not {workspace_name} of "
+                f"{api_url}. Nothing was changed.",
+                code="other_workspace",
+                hint="mount another directory, or use --new: its files are then uploaded, as at a first mount",
+            )
+        else:
+            registry.save(home, wanted)
+    return wanted
+
+
+def identity(beneath: Beneath) -> str | None:
+    """The id of the mirror whose root this says it is; None: of none, or in no form of ours."""
+    try:
+        descriptor = os.open(ID, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=beneath.private)
+    except OSError:
+        return None
+    try:
+        marked = json.loads(os.read(descriptor, 4096))["id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    finally:
+        os.close(descriptor)
+    return marked if isinstance(marked, str) and marked.isalnum() else None
+
+
+def verify(beneath: Beneath, record: Record) -> None:
+    """The opened root is the one of `record`; its mark is there again if a clean-up removed it.
+
+    Raises:
+        Misconfigured: code `other_root`: another directory lies there, or it is another mirror's now.
+    """
+    if (beneath.dev, beneath.ino) != (record.root_dev, record.root_ino):
+        raise Misconfigured(
+            f"{record.directory} is not the directory that was mounted. Nothing was changed.",
+            code="other_root",
+            hint="run `relayfile mount` again; with --moved if this is a copy that takes the old one's place",
+        )
+    marked = identity(beneath)
+    if marked is None:
+        _mark(beneath, record.id)
+    elif marked != record.id:
+        raise Misconfigured(
+            f"{record.directory} belongs to another mirror ({marked}) now. Nothing was changed.",
+            code="other_root",
+            hint="run `relayfile mount` again",
+        )
+
+
+def secret_places(home: Home, keep_out: Iterable[str | Path] = ()) -> frozenset[tuple[int, int]]:
+    """(dev, ino) of every folder the scanner must not enter wherever it appears."""
+    found = set()
+    for place in (home.path, home.server, home.server / "keys", *(Path(place) for place in keep_out)):
+        try:
+            there = place.stat()
+        except OSError:
+            continue
+        found.add((there.st_dev, there.st_ino))
+    return frozenset(found)
+
+
+def _make(root: Path) -> None:
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root} is a file, not a directory. It was left as it is.", code="not_a_directory")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except (NotADirectoryError, FileExistsError):
+        raise UsageError(
+            f"{root} cannot be made: a part of its path is a file, not a directory.", code="not_a_directory"
+        ) from None
+    except OSError as error:
+        raise Misconfigured(f"{root} cannot be made: {error.strerror}", code="root_unusable") from error
+    if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        raise Misconfigured(
+            f"{root} may not be read and written by you.", code="root_unusable", hint="change its owner or its mode"
+        )
+
+
+def _upwards(path: Path) -> Iterator[Path]:
+    yield path
+    yield from path.parents
+
+
+def _same(one: Path, other: Path) -> bool:
+    """The same folder, whatever its names: bind mounts and case-folding file systems give one folder several."""
+    if one == other:
+        return True
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _lies_in(inner: Path, outer: Path) -> bool:
+    return any(_same(above, outer) for above in _upwards(inner))
+
+
+def _refuse_secret_places(root: Path, places: Iterable[Path]) -> None:
+    for place in places:
+        real = Path(os.path.realpath(place))
+        if _lies_in(root, real) or _lies_in(real, root):
+            raise Misconfigured(
+                f"{root} cannot be a mirror: {real} holds sign-ins or keys, and they would be uploaded. "
+                "Nothing was changed.",
+                code="secret_place",
+                hint="mount a directory of its own, such as ~/work/acme",
+            )
+
+
+def _refuse_other_mirrors(home: Home, root: Path) -> None:
+    for record in registry.all(home):
+        other = Path(os.path.realpath(record.directory))
+        if _same(root, other) or not other.is_dir():
+            continue
+        where = "inside" if _lies_in(root, other) else "around" if _lies_in(other, root) else None
+        if where:
+            raise Misconfigured(
+                f"{root} cannot be a mirror: it lies {where} the mirror {other}. Nothing was changed.",
+                code="nested_mirror",
+                hint="mount a directory outside of it",
+            )
+    for above in root.parents:  # mirrors of other homes are not in our registry, but carry their mark
+        if (above / PRIVATE / ID).is_file():
+            raise Misconfigured(
+                f"{root} cannot be a mirror: it lies inside the mirror {above}. Nothing was changed.",
+                code="nested_mirror",
+                hint="mount a directory outside of it",
+            )
+
+
+def _of_this_root(home: Home, wanted: Record, *, moved: bool) -> Record | None:
+    """The record of the mirror that this root really is; None when it is a copy, or unknown here."""
+    records = {record.id: record for record in registry.all(home)}
+    before = records.get(wanted.id)
+    if before is None:
+        return None
+    if (before.root_dev, before.root_ino) == (wanted.root_dev, wanted.root_ino):
+        return before
+    old = Path(before.directory)
+    still_there = old.is_dir() and not _same(old, Path(wanted.directory))
+    return before if moved and not still_there else None
+
+
+def _retire_others(home: Home, root: Path) -> None:
+    """Mirrors that had their root here are listed no more: it gets a new identity. Their state stays on disk."""
+    for record in registry.all(home):
+        if Path(os.path.realpath(record.directory)) == root:
+            registry.retire(home, record.id)
+
+
+def _mark(beneath: Beneath, mirror: str) -> None:
+    part = f"{ID}.part"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(part, flags, 0o600, dir_fd=beneath.private)
+        try:
+            os.write(descriptor, json.dumps({"id": mirror}).encode() + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(part, ID, src_dir_fd=beneath.private, dst_dir_fd=beneath.private)
+        os.fsync(beneath.private)
+    except OSError as error:
+        raise Misconfigured(
+            f"{beneath.directory}/{PRIVATE} cannot be written: {error.strerror}", code="root_unusable"
+        ) from error

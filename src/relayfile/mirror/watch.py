@@ -1,0 +1,231 @@
+"""Notifications of the operating system -> settled hints. Never truth: a scan says what really lies there.
+
+Order matters: a folder is watched first and listed afterwards, so that nothing made in between is missed. When the
+kernel's queue overflows, or a folder could not be watched, everything is hinted: a sweep is cheap (R32).
+"""
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from asyncinotify import Event, Inotify, Mask
+
+from relayfile.core.paths import left_out, left_out_folder
+from relayfile.errors import UsageError
+from relayfile.mirror.beneath import Beneath, look
+from relayfile.mirror.ports import Hint
+from relayfile.mirror.settle import Settling
+from relayfile.model import TreePath
+
+SWEEP_EVERY_S: Final = 60.0
+"""How often everything is hinted while some folder cannot be watched."""
+_READ_EVENTS: Final = 256
+_WATCHED: Final = (
+    Mask.CLOSE_WRITE
+    | Mask.MODIFY
+    | Mask.ATTRIB
+    | Mask.CREATE
+    | Mask.DELETE
+    | Mask.MOVED_FROM
+    | Mask.MOVED_TO
+    | Mask.ONLYDIR
+    | Mask.DONT_FOLLOW
+    | Mask.EXCL_UNLINK
+)
+_GONE: Final = Mask.DELETE | Mask.MOVED_FROM
+_CAME: Final = Mask.CREATE | Mask.MOVED_TO
+
+
+class LocalWatcher:
+    """`ports.Watcher` by inotify. `notice` says what it cannot see, for `status`."""
+
+    def __init__(self, beneath: Beneath, monotonic: Callable[[], float]) -> None:
+        self._beneath = beneath
+        self._monotonic = monotonic
+        self._inotify = Inotify(cache_size=_READ_EVENTS)
+        self._folders: dict[int, str] = {}
+        self._watches: dict[str, int] = {}
+        self._settling = Settling(monotonic)
+        self._overflow = False
+        self._unwatched = 0
+        self._next_sweep = 0.0
+
+    def close(self) -> None:
+        """Nothing is watched any more."""
+        self._inotify.close()
+
+    @property
+    def notice(self) -> str | None:
+        """What a person should know about how well it sees."""
+        if not self._unwatched:
+            return None
+        return (
+            f"{self._unwatched} folders are not watched (fs.inotify.max_user_watches is used up): "
+            f"changes below them are found within {SWEEP_EVERY_S:.0f} s"
+        )
+
+    async def hints(self) -> AsyncIterator[Hint]:
+        """As `ports.Watcher.hints`. The first one, of everything, comes when every folder is watched: a sweep that
+        began earlier may have missed what was made in between.
+        """
+        readable = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._inotify.fd, readable.set)
+        try:
+            self._watch_below("")
+            self._overflow = True
+            while True:
+                self._drain()
+                readable.clear()
+                if hint := self._due():
+                    yield hint
+                    continue
+                wait_s = self._wait_s()
+                try:
+                    async with asyncio.timeout(wait_s):
+                        await readable.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            loop.remove_reader(self._inotify.fd)
+
+    def _wait_s(self) -> float | None:
+        waits = [] if (settled := self._settling.next_in_s()) is None else [settled]
+        if self._unwatched:
+            waits.append(max(0.0, self._next_sweep - self._monotonic()))
+        return min(waits, default=None)
+
+    def _due(self) -> Hint | None:
+        if self._unwatched and self._monotonic() >= self._next_sweep:
+            self._next_sweep = self._monotonic() + SWEEP_EVERY_S
+            self._overflow = True
+        if self._overflow:
+            self._overflow = False
+            self._settling.forget()
+            return Hint(frozenset(), overflow=True)
+        paths = self._settling.settled()
+        return Hint(frozenset(paths)) if paths else None
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                event = self._inotify.sync_get()
+            except BlockingIOError:
+                return
+            if event is not None:
+                self._take(event)
+
+    def _take(self, event: Event) -> None:
+        mask = event.mask
+        if mask & Mask.Q_OVERFLOW:
+            self._unwatched = 0
+            self._watch_below("")
+            self._overflow = True
+            return
+        watch = event.watch
+        folder = None if watch is None else self._folders.get(watch.wd)
+        if watch is None or folder is None:
+            return
+        if mask & Mask.IGNORED:
+            self._forget(watch.wd, folder)
+            return
+        if event.name is None:
+            return
+        name = str(event.name)
+        path = f"{folder}/{name}" if folder else name
+        if mask & Mask.ISDIR:
+            self._take_folder(path, mask)
+        elif not left_out(path):
+            self._hint(path, mask)
+
+    def _take_folder(self, path: str, mask: Mask) -> None:
+        if left_out_folder(path):
+            return
+        if mask & _GONE:
+            self._unwatch(path)
+            self._hint(path, mask)
+        elif mask & _CAME:
+            self._watch_below(path)
+            self._hint(path, Mask.MOVED_TO)
+
+    def _hint(self, text: str, mask: Mask) -> None:
+        try:
+            path = TreePath.parse(text)
+        except UsageError:
+            return  # no path of a workspace; the next sweep lists it
+        if mask & Mask.MODIFY or (mask & Mask.CREATE and self._is_being_written(path)):
+            self._settling.opened(path)
+        else:
+            self._settling.changed(path)
+
+    def _is_being_written(self, path: TreePath) -> bool:
+        """Whether a new name is a plain new file, whose writer will close it; a link or a second name is complete."""
+        above, _, name = path.rpartition("/")
+        try:
+            folder = self._beneath.folder(above)
+        except OSError:
+            return False
+        try:
+            found = look(name, folder)
+        finally:
+            os.close(folder)
+        return found is not None and stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+
+    def _watch_below(self, start: str) -> None:
+        waiting = [start]
+        while waiting:
+            path = waiting.pop()
+            if not self._watch(path):
+                continue
+            try:
+                folder = self._beneath.folder(path)
+            except OSError:
+                continue
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        below = f"{path}/{entry.name}" if path else entry.name
+                        if entry.is_dir(follow_symlinks=False) and not left_out_folder(below):
+                            waiting.append(below)
+            except OSError:
+                continue
+            finally:
+                os.close(folder)
+
+    def _watch(self, path: str) -> bool:
+        """Whether `path` may be listed now."""
+        try:
+            watch = self._inotify.add_watch(os.path.join(self._beneath.directory, path), _WATCHED)  # noqa: PTH118
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.ENOMEM}:
+                self._unwatched += 1
+                return True
+            return False  # gone, or no folder any more
+        # a folder that was moved keeps its watch: only the name it stands for changes
+        if (before := self._folders.get(watch.wd)) is not None and self._watches.get(before) == watch.wd:
+            del self._watches[before]
+        self._folders[watch.wd] = path
+        self._watches[path] = watch.wd
+        return True
+
+    def _unwatch(self, path: str) -> None:
+        """A folder that left is watched no more, nor what was below it; if it comes back, it is watched anew."""
+        below = f"{path}/"
+        gone = [name for name in self._watches if name == path or name.startswith(below)]
+        live = {watch.wd: watch for watch in self._inotify.watches} if gone else {}
+        for name in gone:
+            descriptor = self._watches.pop(name)
+            self._folders.pop(descriptor, None)
+            if (watch := live.get(descriptor)) is not None:
+                try:
+                    self._inotify.rm_watch(watch)
+                except OSError:  # the kernel dropped it with its folder
+                    continue
+
+    def _forget(self, descriptor: int, folder: str) -> None:
+        self._folders.pop(descriptor, None)
+        if self._watches.get(folder) == descriptor:
+            del self._watches[folder]
