@@ -28,6 +28,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("mount", "keep a directory equal to a workspace (also: start)"),
             ("status", "every mirror: state, cause, proof of equality, the login behind it"),
             ("pull", "sync now and wait until current"),
+            ("resume", "decide what a halted mirror may not decide alone"),
             ("logs", "what a mirror's daemon wrote"),
             ("stop", "stop a mirror; its files stay"),
             ("restart", "stop a mirror and start it again"),

@@ -4,6 +4,7 @@
     GET  /health                                      {"ok": true, "pid": N, "mirror": ID}
     POST /pull                                        NDJSON: Progress lines, then one Ended line
     POST /stop                                        {"stopping": true}; the process ends soon after
+    POST /resume?deletes=accept|restore               {"deletes": …}; what the delete brake holds is decided (R30)
 
 Field names are stable: scripts read them (R35). A time is RFC 3339 in UTC, an absent one is null.
 """
@@ -15,6 +16,7 @@ HEALTH: Final = "/health"
 STATUS: Final = "/status"
 PULL: Final = "/pull"
 STOP: Final = "/stop"
+RESUME: Final = "/resume"
 
 
 class Cause(TypedDict):

@@ -35,7 +35,7 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     record = mirrors.the_one(context.home, asked.directory)
     path = context.home.mirror(record.id) / "log"
     try:
-        log = path.open("rb")
+        log: BinaryIO = path.open("rb")
     except FileNotFoundError:
         raise NotFound(
             f"the mirror {record.directory} has written no log yet.",

@@ -1,0 +1,39 @@
+"""`relayfile resume`."""
+
+import argparse
+import json
+
+from relayfile.cli import mirrors
+from relayfile.cli.context import Context
+from relayfile.cli.main import Parser
+from relayfile.wire import control
+
+DESCRIPTION = """\
+Decide what a halted mirror may not decide alone. When unusually many files disappear at once on one side, the mirror
+holds the deletions back and goes on with everything else; `relayfile status` shows how many wait.
+Without DIR: the mirror of the working directory, or the only one."""
+EXAMPLES = """\
+  relayfile resume ./acme --accept-deletes       they were meant: delete on the other side too
+  relayfile resume ./acme --restore              they were not: bring the files back"""
+
+
+def arguments(parser: Parser) -> None:
+    """`resume [DIR] --accept-deletes | --restore`."""
+    parser.add_argument("directory", nargs="?", metavar="DIR", help="the mirror's directory")
+    decision = parser.add_mutually_exclusive_group(required=True)
+    decision.add_argument("--accept-deletes", action="store_true", help="carry the held deletions out")
+    decision.add_argument("--restore", action="store_true", help="undo them: the files come back")
+
+
+def run(asked: argparse.Namespace, context: Context) -> int:
+    """The daemon knows the decision, and acts on it."""
+    record = mirrors.the_one(context.home, asked.directory)
+    decision = "accept" if asked.accept_deletes else "restore"
+    answer = mirrors.ask(context.home, record, "POST", f"{control.RESUME}?deletes={decision}")
+    told = json.loads(answer.body())
+    context.output.say(
+        f"{record.directory}: the held deletions are {'carried out' if asked.accept_deletes else 'undone'} "
+        "(`relayfile status` shows when it is done)"
+    )
+    context.output.data({"directory": record.directory, "mirror": record.id, **told}, "")
+    return 0
