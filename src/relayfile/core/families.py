@@ -111,7 +111,7 @@ def rotate(family: Family, presented: Presented, proof: Proof, now: float, polic
 
     Once: repeating the same attempt (same generation, same nonce) is answered with the same successor until that
     successor has itself been used.
-    Source: R1, R2; 4-sessions C.2; invariants S1 to S8.
+    Source: R1, R2; 4-sessions C.2; invariant S9.
     """
     if not presented.authentic:
         return Decision(Outcome.MALFORMED, family)
@@ -158,7 +158,9 @@ def _consumed(family: Family, generation: int, proof: Proof, now: float, policy:
 def _advanced(family: Family, consumed: int, proof: Proof, now: float, policy: Policy) -> Family:
     """The family after `consumed` was exchanged for the generation that follows it."""
     horizon = now - max(policy.overlap_s, REMEMBERED_S)
-    kept = tuple(each for each in family.consumed if each.at > horizon)[1 - REMEMBERED :]
+    # Counted from when its successor was consumed: until then a repeat of it may be under way, however old it is.
+    passed_at = [*(each.at for each in family.consumed[1:]), now]
+    kept = tuple(each for each, at in zip(family.consumed, passed_at, strict=False) if at > horizon)[1 - REMEMBERED :]
     return replace(
         family,
         generation=consumed + 1,
