@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from relayfile.client.answers import Answer, decoded, nothing, revision
+from relayfile.client.answers import Answer, decoded, nothing, revision, whole
 from relayfile.model import SYMLINK, Cursor, Digest, Mode, TreePath
 from relayfile.wire import data, delta
 from relayfile.wire.auth import AuditRow, ServerMetadata, SessionRow, WhoAmI, WorkspaceRow
@@ -189,7 +189,7 @@ def events(
 def delta_stream(workspace: str, cursor: Cursor, start: int | None, inline_bytes: int) -> Request[None]:
     """The delta feed as frames: for a transport's `frames`."""
     query = [("since", str(cursor.position)), ("inline_bytes", str(inline_bytes))]
-    if cursor.epoch:
+    if cursor.position > 0 and cursor.epoch:
         query.append(("epoch", cursor.epoch))
     if start is not None and cursor.position > 0:
         query.append(("start", str(start)))
@@ -208,7 +208,7 @@ def blobs_stream(workspace: str, digests: Sequence[Digest]) -> Request[None]:
 def blob_part(workspace: str, digest: Digest, start: int, length: int) -> Request[Answer]:
     """One range of one body, as it came: 206, or 200 with all of it."""
     headers = (("Range", f"bytes={start}-{start + length - 1}"), ("Accept-Encoding", "identity"))
-    return Request("GET", _workspace(workspace, f"fs/blob/{digest.hex()}"), lambda answer: answer, headers=headers)
+    return Request("GET", _workspace(workspace, f"fs/blob/{digest.hex()}"), whole, headers=headers)
 
 
 def live_path(workspace: str) -> str:

@@ -1,11 +1,324 @@
-"""The renewal request, and the one place that opens the login of a profile."""
+"""The renewal request: standard library, synchronous, with its own budgeted retries (R15).
 
+It runs in the one thread that holds the lock of the credential file, and is the only place where a refresh token
+leaves the process. An answer ends a login only by a JSON `error` word (I9); everything else keeps token and nonce.
+"""
+
+import email.utils
+import http.client
+import random
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
 
+import msgspec
+
+from relayfile import __version__
+from relayfile.client.answers import Answer, json_object, retry_after_s
+from relayfile.client.origin import Origin
+from relayfile.core import schedule
+from relayfile.core.session import ENDING_ERRORS, Ended, Renewed, Role, Unanswered
+from relayfile.core.session import Answer as Outcome
+from relayfile.credentials import durable
+from relayfile.credentials.clock import Clock, SystemClock
+from relayfile.credentials.file import CredentialFile
 from relayfile.credentials.home import Home
 from relayfile.credentials.session import Session
+from relayfile.errors import UsageError
+from relayfile.model import Grant, Secret
+from relayfile.wire.auth import CLIENT_ID, GRANT_REFRESH, ServerMetadata, TokenAnswer, user_agent
+from relayfile.wire.credentials import seconds
+
+OAUTH_PATH: Final = "/oauth/token"
+V1_PATH: Final = "/api/v1/auth/token/refresh"
+_MAX_ANSWER_BYTES: Final = 262_144
+_CHANCE: Final = random.SystemRandom().random
+
+
+class _NotSentError(Exception):
+    """The request did not leave: the token is untouched."""
+
+
+class _MaybeSentError(Exception):
+    """The request may have arrived: only the same token with the same nonce may follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """An answer, and when on both clocks its request left and it came."""
+
+    answer: Answer
+    sent_s: float
+    sent_wall: float
+    received_s: float
+
+
+class TokenExchange:
+    """How this process presents refresh tokens. `role` is what the server's audit log calls it."""
+
+    def __init__(
+        self,
+        role: str,
+        *,
+        clock: Clock | None = None,
+        chance: Callable[[], float] = _CHANCE,
+        limits: schedule.Limits | None = None,
+        reach: durable.Reach = durable.no_reach,
+    ) -> None:
+        self._agent = user_agent(__version__, role)
+        self._clock: Clock = clock or SystemClock()
+        self._chance = chance
+        self._limits = limits or schedule.Limits()
+        self._reach = reach
+        self._speaks_oauth: dict[str, bool] = {}
+
+    def renew(self, api_url: str, refresh_token: Secret, nonce: Secret, stop: Callable[[], bool]) -> Outcome:
+        """What became of presenting the token, after at most four attempts within the holder's budget.
+
+        Once: by the nonce, which is the same in each attempt and in every later call for this token.
+        """
+        try:
+            origin = Origin.parse(api_url)
+        except UsageError as error:
+            return Unanswered(error.message, maybe_sent=False)
+        until = self._clock.boottime() + self._limits.holder_s
+        outcome = Unanswered("no attempt was made", maybe_sent=False)
+        maybe_sent = False
+        for attempt in range(1, self._limits.attempts + 1):
+            latest = self._attempt(origin, refresh_token, nonce, until)
+            if not isinstance(latest, Unanswered):
+                return latest
+            maybe_sent = maybe_sent or latest.maybe_sent
+            outcome = Unanswered(latest.cause, maybe_sent, latest.retry_after_s, latest.status)
+            pause_s = schedule.attempt_pause_s(attempt, self._chance(), self._limits)
+            if latest.retry_after_s is not None:
+                pause_s = max(pause_s, latest.retry_after_s)
+            if attempt == self._limits.attempts or stop() or self._clock.boottime() + pause_s >= until:
+                break
+            self._clock.sleep(pause_s)
+        return outcome
+
+    def revoke(self, api_url: str, refresh_token: Secret, reason: str) -> bool:
+        """Whether the server was told that this login is over (RFC 7009), and why. One attempt."""
+        form = {
+            "token": refresh_token.reveal(),
+            "token_type_hint": "refresh_token",
+            "client_id": CLIENT_ID,
+            "reason": reason,
+        }
+        try:
+            received = self._send(
+                Origin.parse(api_url), "POST", "/oauth/revoke", _FORM, urlencode(form), self._clock.boottime() + 5.0
+            )
+        except (_NotSentError, _MaybeSentError, UsageError):
+            return False
+        return received.answer.status == 200
+
+    # ---------------------------------------------------------------------------------- one attempt
+
+    def _attempt(self, origin: Origin, refresh_token: Secret, nonce: Secret, until: float) -> Outcome:
+        try:
+            oauth = self._oauth(origin, until)
+        except (_NotSentError, _MaybeSentError) as error:
+            return Unanswered(str(error), maybe_sent=False)
+        if isinstance(oauth, Unanswered):
+            return oauth
+        try:
+            if oauth:
+                form = {
+                    "grant_type": GRANT_REFRESH,
+                    "client_id": CLIENT_ID,
+                    "refresh_token": refresh_token.reveal(),
+                    "refresh_nonce": nonce.reveal(),
+                }
+                received = self._send(origin, "POST", OAUTH_PATH, _FORM, urlencode(form), until, self._reach)
+                return _read(received, _oauth_grant)
+            body = msgspec.json.encode({"refreshToken": refresh_token.reveal()}).decode()
+            received = self._send(origin, "POST", V1_PATH, _JSON, body, until, self._reach)
+            return _read(received, _v1_grant)
+        except _NotSentError as error:
+            return Unanswered(str(error), maybe_sent=False)
+        except _MaybeSentError as error:
+            return Unanswered(str(error), maybe_sent=True)
+
+    def _oauth(self, origin: Origin, until: float) -> bool | Unanswered:
+        """Whether the server has the OAuth door; a server of v1 only answers its metadata with 404. Asked once.
+
+        The question carries no token, so that no refresh token is ever presented to a route that may not exist.
+        """
+        if (known := self._speaks_oauth.get(origin.url)) is not None:
+            return known
+        received = self._send(origin, "GET", "/.well-known/oauth-authorization-server", {}, None, until)
+        answer = received.answer
+        if answer.status == 200:
+            try:
+                msgspec.json.decode(answer.body, type=ServerMetadata)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                return Unanswered("something that is not relayfile answered", maybe_sent=False, status=200)
+            self._speaks_oauth[origin.url] = True
+        elif answer.status == 404 and json_object(answer) is not None:
+            self._speaks_oauth[origin.url] = False
+        else:
+            return Unanswered(
+                f"HTTP {answer.status}", maybe_sent=False, retry_after_s=retry_after_s(answer), status=answer.status
+            )
+        return self._speaks_oauth[origin.url]
+
+    def _send(  # noqa: PLR0917 - what a request consists of
+        self,
+        origin: Origin,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: str | None,
+        until: float,
+        reach: durable.Reach = durable.no_reach,
+    ) -> _Received:
+        """The answer. Each wait ends with the budget, whatever its own limit.
+
+        Raises:
+            _NotSentError: no connection came about.
+            _MaybeSentError: it broke after the request had begun to leave.
+        """
+        left_s = until - self._clock.boottime()
+        if left_s <= 0:
+            raise _NotSentError("the time for renewing ran out")
+        connection = origin.connection(min(self._limits.connect_s, left_s))
+        try:
+            try:
+                connection.connect()
+            except OSError as error:
+                raise _NotSentError(f"{origin.netloc} cannot be reached: {error.strerror or 'timed out'}") from error
+            connection.sock.settimeout(min(self._limits.read_s, max(0.1, until - self._clock.boottime())))
+            sent_s, sent_wall = self._clock.boottime(), self._clock.wall()
+            try:
+                answer = self._round_trip(connection, origin.prefix + path, method, headers, body, reach)
+            except (OSError, http.client.HTTPException) as error:
+                raise _MaybeSentError(f"no whole answer from {origin.netloc}: {type(error).__name__}") from error
+            reach("FP8 answer read")
+            return _Received(answer, sent_s, sent_wall, self._clock.boottime())
+        finally:
+            connection.close()
+
+    def _round_trip(  # noqa: PLR0917 - as above
+        self,
+        connection: http.client.HTTPConnection,
+        path: str,
+        method: str,
+        headers: dict[str, str],
+        body: str | None,
+        reach: durable.Reach,
+    ) -> Answer:
+        raw = body.encode() if body is not None else None
+        connection.putrequest(method, path, skip_accept_encoding=True)
+        own = {"User-Agent": self._agent, "Accept": "application/json", "Connection": "close", **headers}
+        if raw is not None:
+            own["Content-Length"] = str(len(raw))
+        for name, value in own.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        if raw is not None:
+            half = len(raw) // 2
+            connection.send(raw[:half])
+            reach("FP6 half sent")
+            connection.send(raw[half:])
+        reach("FP7 sent")
+        response = connection.getresponse()
+        body_read = response.read(_MAX_ANSWER_BYTES)
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body_read)
+
+
+_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+_JSON: Final = {"Content-Type": "application/json"}
+
+
+def _read(received: _Received, grant: Callable[[_Received], tuple[Grant, str | None]]) -> Outcome:
+    """What an answer to a presented refresh token means: only JSON is believed, and of a refusal only its `error`."""
+    answer = received.answer
+    if answer.status == 200:
+        try:
+            given, scope = grant(received)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return Unanswered("an answer that cannot be understood", maybe_sent=True, status=200)
+        return Renewed(given, scope, received.sent_s, received.received_s, _server_date(answer))
+    body = json_object(answer) or {}
+    error = body.get("error")
+    if isinstance(error, str) and error in ENDING_ERRORS:
+        return Ended(error, _word(body, "error_reason"), _word(body, "error_description"), _word(body, "request_id"))
+    cause = f"HTTP {answer.status}" + (f" {error[:60]}" if isinstance(error, str) else "")
+    # A 5xx may have been made by a proxy after the server had rotated.
+    return Unanswered(cause, answer.status >= 500, retry_after_s(answer), answer.status)
+
+
+def _oauth_grant(received: _Received) -> tuple[Grant, str | None]:
+    told = msgspec.json.decode(received.answer.body, type=TokenAnswer)
+    return grant_of(told, received.sent_wall), told.scope
+
+
+def grant_of(told: TokenAnswer, issued_at: float) -> Grant:
+    """The grant that a token answer gives; its times count from `issued_at`, just before it was asked for."""
+    return Grant(
+        api_url=told.api_url,
+        access_token=Secret(told.access_token),
+        access_expires_at=issued_at + told.expires_in,
+        refresh_token=Secret(told.refresh_token),
+        refresh_expires_at=issued_at + told.refresh_token_expires_in,
+        issued_at=issued_at,
+        family=told.family,
+        generation=told.generation,
+        account=told.username or told.account,
+    )
+
+
+class _V1Answer(msgspec.Struct, rename="camel"):
+    """As `wire.auth.V1Grant`, with what the v1 client itself treats as optional."""
+
+    access_token: str
+    refresh_token: str
+    access_token_expires_at: str
+    refresh_token_expires_at: str | None = None
+    api_url: str = ""
+
+
+def _v1_grant(received: _Received) -> tuple[Grant, str | None]:
+    told = msgspec.json.decode(received.answer.body, type=_V1Answer)
+    end = seconds(told.access_token_expires_at)
+    server_now = _server_seconds(received.answer)
+    if end is not None and server_now is not None:
+        # What the server means by that moment is so many seconds from its own now.
+        end = received.sent_wall + (end - server_now)
+    grant = Grant(
+        api_url=told.api_url,
+        access_token=Secret(told.access_token),
+        access_expires_at=end,
+        refresh_token=Secret(told.refresh_token),
+        refresh_expires_at=seconds(told.refresh_token_expires_at),
+        issued_at=received.sent_wall,
+    )
+    return grant, None
+
+
+def _server_seconds(answer: Answer) -> float | None:
+
+    try:
+        return email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _server_date(answer: Answer) -> str | None:
+    at = _server_seconds(answer)
+    return None if at is None else f"{at:.0f}"
+
+
+def _word(body: dict[str, object], name: str) -> str | None:
+    value = body.get(name)
+    return value[:200] if isinstance(value, str) and value else None
 
 
 def open_session(home: Home, profile: str, role: str, *, notice: Callable[[str], None] | None = None) -> Session:
-    """The login of a profile. `role` is `daemon` (renews early) or `cli`; `notice` is told what was mended."""
-    raise NotImplementedError
+    """The login of a profile. `role` is `daemon`, which renews early, or `cli`; `notice` is told what was mended."""
+    file = CredentialFile(home.credentials(profile), home.stash_places, notice=notice)
+    renews: Role = "owner" if role == "daemon" else "other"
+    return Session(file, TokenExchange(role), renews)

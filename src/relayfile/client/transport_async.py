@@ -1,15 +1,15 @@
 """aiohttp carries the requests of a daemon: many at once on kept connections, streams, and the live socket.
 
-It asks its `Tokens` for the bearer of each request and tells them when one was refused. It retries nothing else: feed and
-engine know better than a transport what is worth repeating.
+It asks its `Tokens` for the bearer of each request and tells them when one was refused. It retries nothing else: feed
+and engine know better than a transport what is worth repeating.
 """
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 import aiohttp
 
@@ -58,7 +58,7 @@ class AsyncClient:
         """The server's address."""
         return self._origin.url
 
-    async def __aenter__(self) -> "AsyncClient":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -82,7 +82,7 @@ class AsyncClient:
         async with self._answered(request, _TIMEOUT) as response:
             return request.read(await _answer(response))
 
-    async def frames(self, request: Request[None]) -> AsyncIterator[list[delta.Frame]]:
+    async def frames(self, request: Request[None]) -> AsyncGenerator[list[delta.Frame], None]:
         """The frames of a stream as they come, many at once when the network is ahead of the reader.
 
         Raises:
@@ -131,7 +131,7 @@ class AsyncClient:
 
     @asynccontextmanager
     async def _answered(
-        self, request: Request[T], timeout: aiohttp.ClientTimeout
+        self, request: Request[T], limits: aiohttp.ClientTimeout
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer's head, with a token the server took, or with its word on why it takes none."""
         for last in (False, True):
@@ -142,7 +142,7 @@ class AsyncClient:
                     self._origin.url + request.target,
                     data=request.body,
                     headers={**self._headers(token), **dict(request.headers)},
-                    timeout=timeout,
+                    timeout=limits,
                     allow_redirects=False,
                 )
             try:

@@ -1,16 +1,38 @@
-"""The standard library carries the requests of short commands: one at a time on a kept connection."""
+"""The standard library carries the requests of short commands: one at a time, on a connection that is kept.
 
+Loads no event loop. Transient trouble is repeated a few times here, because a person waits; a refused token is
+renewed once, through the login, which adopts what another process may have renewed meanwhile.
+"""
+
+import http.client
+import os
+import random
+import ssl
+import time
 from collections.abc import Callable
-from typing import TypeVar
+from types import TracebackType
+from typing import Final, Self, TypeVar
 
+from relayfile import __version__
+from relayfile.client.answers import Answer, json_object
 from relayfile.client.api import Request
+from relayfile.client.origin import Origin
+from relayfile.core import schedule
+from relayfile.credentials.session import Session
+from relayfile.errors import LoginRequired, Unavailable
 from relayfile.model import Secret
+from relayfile.wire.auth import user_agent
 
 T = TypeVar("T")
 
+_TIMEOUT_S: Final = 60.0
+_CONNECT_S: Final = 5.0
+_ATTEMPTS: Final = 3
+_LONGEST_WAIT_S: Final = 10.0
+
 
 class SyncClient:
-    """One server, as one command speaks with it. For one thread."""
+    """One server, as one command speaks with it. For one thread. Close it when done."""
 
     def __init__(
         self,
@@ -20,12 +42,138 @@ class SyncClient:
         *,
         renew: Callable[[Secret], Secret] | None = None,
     ) -> None:
-        raise NotImplementedError
+        self._origin = Origin.parse(api_url)
+        self._token = token
+        self._renew = renew
+        self._agent = user_agent(__version__, role)
+        self._connection: http.client.HTTPConnection | None = None
+        self._sleep = time.sleep
+        self._chance = random.SystemRandom().random
 
-    def call(self, request: Request[T]) -> T:
-        """The answer to `request`. Transient trouble is repeated a few times; a refused token is renewed once."""
-        raise NotImplementedError
+    @classmethod
+    def signed_in(cls, session: Session, role: str = "cli") -> Self:
+        """A client for the server of this login.
+
+        Raises:
+            LoginRequired: there is no login.
+        """
+        api_url = session.api_url()
+        if api_url is None:
+            session.token()
+            raise LoginRequired("not signed in", hint="run `relayfile login URL`")
+        return cls(api_url, session.token, role, renew=session.renew_now)
+
+    @property
+    def api_url(self) -> str:
+        """The server's address."""
+        return self._origin.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """The connection is closed."""
-        raise NotImplementedError
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def call(self, request: Request[T]) -> T:
+        """The answer to `request`. Transient trouble is repeated a few times, a refused token renewed once.
+
+        Raises:
+            Unavailable: it still does not get through.
+            LoginRequired: the login has ended, or the server refuses a token that it has just issued.
+            RelayfileError: the error that the server told.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return request.read(self._authorised(request))
+            except Unavailable as error:
+                wait_s = schedule.reconnect_s(attempt, self._chance(), retry_after_s=error.retry_after_s)
+                if attempt >= _ATTEMPTS or wait_s > _LONGEST_WAIT_S or not self._may_repeat(request, error):
+                    raise
+                self._sleep(wait_s)
+
+    def _may_repeat(self, request: Request[T], error: Unavailable) -> bool:
+        """A login that is busy or out of reach has had its retries; a request that may have acted is not repeated."""
+        if error.code.startswith("auth_") or error.code == "token_rejected":
+            return False
+        return request.repeatable or error.code == "offline" or error.status in {429, 503}
+
+    def _authorised(self, request: Request[T]) -> Answer:
+        token = None if request.anonymous or self._token is None else self._token()
+        answer = self._send(request, token)
+        if answer.status != 401 or token is None or self._renew is None or json_object(answer) is None:
+            return answer
+        return self._send(request, self._renew(token))
+
+    def _send(self, request: Request[T], token: Secret | None) -> Answer:
+        headers = {
+            "User-Agent": self._agent,
+            "X-Correlation-Id": f"rf_{os.urandom(8).hex()}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            **dict(request.headers),
+        }
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token.reveal()}"
+        kept = self._connection is not None
+        if kept and not request.repeatable:
+            # A kept connection may have been closed by the server just now, and then nobody knows what it did.
+            self.close()
+            kept = False
+        try:
+            return self._round_trip(request, headers)
+        except Unavailable as error:
+            if not kept or error.code != "disconnected":
+                raise
+        return self._round_trip(request, headers)
+
+    def _round_trip(self, request: Request[T], headers: dict[str, str]) -> Answer:
+        connection = self._opened()
+        try:
+            connection.request(request.method, self._origin.prefix + request.target, request.body, headers)
+            response = connection.getresponse()
+            body = response.read()
+        except TimeoutError as error:
+            self.close()
+            raise Unavailable("the server did not answer in time", code="timeout") from error
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise Unavailable("the connection to the server broke", code="disconnected") from error
+        except BaseException:
+            self.close()
+            raise
+        if response.will_close:
+            self.close()
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
+
+    def _opened(self) -> http.client.HTTPConnection:
+        if self._connection is not None:
+            return self._connection
+        connection = self._origin.connection(_CONNECT_S)
+        try:
+            connection.connect()
+        except ssl.SSLCertVerificationError as error:
+            raise Unavailable(
+                f"the certificate of {self._origin.netloc} is not trusted",
+                code="certificate",
+                hint="check the address and this machine's clock",
+            ) from error
+        except OSError as error:
+            why = error.strerror or "it did not answer in time"
+            raise Unavailable(
+                f"{self._origin.netloc} cannot be reached: {why}",
+                code="offline",
+                hint="is the server running, and is this its address?",
+            ) from error
+        connection.sock.settimeout(_TIMEOUT_S)
+        self._connection = connection
+        return connection

@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from relayfile.core import schedule
 from relayfile.model import Grant
+from relayfile.wire.credentials import Pair
 
 Role: TypeAlias = Literal["owner", "other"]
 
@@ -59,6 +60,37 @@ class Life:
     left_s: float | None
     refresh_left_s: float | None = None
     refresh_life_s: float | None = None
+
+
+def life(pair: Pair, boot_id: str, boottime_s: float, wall_s: float) -> Life:
+    """How old `pair` is and how much of it is left.
+
+    By the clock nobody sets, if this boot's clock saw its answer; otherwise by the clock people set, as good as that
+    is. The age begins with the receipt and the end is counted from the sending: between them the server began to
+    count, so a renewal is never too early (R5) and a use never too late.
+    """
+    grant, got = pair.grant, pair.obtained
+    end, began = grant.refresh_expires_at, grant.issued_at
+    refresh_left = None if end is None else end - wall_s
+    refresh_life = None if end is None or began is None else end - began
+    if (
+        got is not None
+        and got.lifetime is not None
+        and boot_id
+        and got.boot == boot_id
+        and boottime_s >= got.received
+    ):
+        left = got.lifetime - (boottime_s - got.sent)
+        return Life(boottime_s - got.received, got.lifetime, left, refresh_left, refresh_life)
+    if grant.access_expires_at is None:
+        return Life(None, None, None, refresh_left, refresh_life)
+    left = grant.access_expires_at - wall_s
+    lifetime = None if began is None else grant.access_expires_at - began
+    if lifetime is None or lifetime <= 0:
+        return Life(None, None, left, refresh_left, refresh_life)
+    # A clock set back must not make a token older than new, nor one set forward give it more than its life.
+    left = min(left, lifetime)
+    return Life(lifetime - left, lifetime, left, refresh_left, refresh_life)
 
 
 def urgency(life: Life, role: Role, point: float, min_ttl_s: float = 0.0) -> Urgency:
@@ -142,7 +174,7 @@ class Step(Enum):
     PAUSE = "keep the pause the server asked for"
 
 
-def next_step(seen: Seen) -> Step:
+def next_step(seen: Seen) -> Step:  # noqa: C901 - a ladder, read from the top
     """The one next step. A refresh token is presented only when nothing else can be done (I1, I5, R9)."""
     if not seen.present:
         return Step.NOT_SIGNED_IN
@@ -190,7 +222,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """No usable answer. `maybe_sent`: the server may have rotated; only the same token with the same nonce may follow."""
+    """No usable answer. `maybe_sent`: the server may have rotated; only the same request may follow."""
 
     cause: str
     maybe_sent: bool

@@ -40,15 +40,18 @@ class Home:
     """One RELAYFILE_HOME. Folders are made 0700 when something is to be put into them, never when it is only read."""
 
     def __init__(self, path: "str | Path", stash_places: "tuple[str, ...]" = ()) -> None:
-        self._root = os.path.abspath(os.path.expanduser(os.fspath(path)))  # noqa: PTH100, PTH111 - no pathlib here
+        self._root = os.path.abspath(os.path.expanduser(os.fspath(path)))
         self._stash_places = stash_places
 
     @classmethod
     def from_environment(cls) -> "Home":
         """The home that RELAYFILE_HOME names, else `~/.relayfile`; and where a successor may be stashed (4 B.1)."""
         places = [os.environ.get("XDG_STATE_HOME") or "~/.local/state", os.environ.get("XDG_RUNTIME_DIR") or ""]
-        stash = tuple(os.path.join(os.path.expanduser(place), "relayfile") for place in places if place)  # noqa: PTH111, PTH118
+        stash = tuple(os.path.join(os.path.expanduser(place), "relayfile") for place in places if place)
         return cls(os.environ.get("RELAYFILE_HOME") or "~/.relayfile", stash)
+
+    def __fspath__(self) -> str:
+        return self._root
 
     @property
     def path(self) -> "Path":
@@ -105,5 +108,5 @@ class Home:
         """
         folder = _private_folder(self._root)
         for part in parts:
-            folder = _private_folder(os.path.join(folder, part))  # noqa: PTH118 - no pathlib here
+            folder = _private_folder(os.path.join(folder, part))
         return _path(folder)

@@ -1,31 +1,379 @@
-"""One login, as a process uses it: a token without a lock when there is one, else a renewal under the lock."""
+"""One login, as a process uses it: a token without a lock when there is one, else a renewal under the lock.
 
-from typing import TYPE_CHECKING
+The heart of P1. A refresh token is presented by `renewal` alone, under the flock, with the bytes read under it.
+"""
 
-if TYPE_CHECKING:
-    from relayfile.core.session import LoginState
-    from relayfile.model import Grant, Secret
+import random
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from typing import Final
+
+from relayfile.core import schedule
+from relayfile.core import session as core
+from relayfile.credentials.clock import Clock, SystemClock
+from relayfile.credentials.file import CredentialFile, Signature
+from relayfile.credentials.lock import Lock
+from relayfile.credentials.renewal import Exchange, Renewal, login_ended, not_signed_in
+from relayfile.errors import Damaged, LoginRequired, Misconfigured, RelayfileError, Unavailable, UsageError
+from relayfile.model import Grant, Secret
+from relayfile.wire.credentials import Content, Ending, Obtained, Pair, Tombstone, fingerprint
+
+_NOTHING: Final = Content(None, {})
+_CHANCE: Final = random.SystemRandom().random
 
 
 class Session:
-    """The login of one credential file. Threads may share it."""
+    """The login of one credential file. Threads may share it; each process has its own."""
 
-    def token(self, min_ttl_s: float = 0.0) -> "Secret":
-        """A usable access token; renewed first when it must be."""
-        raise NotImplementedError
+    def __init__(
+        self,
+        file: CredentialFile,
+        exchange: Exchange,
+        role: core.Role = "other",
+        clock: Clock | None = None,
+        *,
+        chance: Callable[[], float] = _CHANCE,
+        limits: schedule.Limits | None = None,
+    ) -> None:
+        self.file = file
+        self.clock: Clock = clock or SystemClock()
+        self.chance = chance
+        self._role: core.Role = role
+        self._exchange = exchange
+        self._limits = limits or schedule.Limits()
+        self._flight = threading.Lock()
+        self._seen: tuple[Signature, Content, Ending | None] | None = None
+        self._point = ("", 0.0)
+        self._trouble: RelayfileError | None = None
 
-    def renew_now(self, rejected: "Secret") -> "Secret":
-        """An access token other than `rejected`, which the server refused."""
-        raise NotImplementedError
+    def token(self, min_ttl_s: float = 0.0) -> Secret:
+        """A usable access token, good for `min_ttl_s` if its life allows; renewed first when it must be.
 
-    def adopt(self, grant: "Grant", *, scope: str | None = None, replace: bool = False) -> None:
-        """`grant` is the login of this file, durably."""
-        raise NotImplementedError
+        Raises:
+            LoginRequired: there is no login, or it has ended; nothing is sent until the file changes.
+            Unavailable: it could not be renewed now (`auth_busy`: another is at it), and the old one has ended.
+            Misconfigured: this machine must be mended first, and the old one has ended.
+        """
+        pair, worth = self._worth(min_ttl_s)
+        if pair is not None and worth is core.Urgency.FINE:
+            return pair.grant.access_token
+        advisable = pair is not None and worth is core.Urgency.ADVISABLE
+        # While the token is good nobody queues for the lock; the daemon, whose thread it is, does.
+        wait_s = 0.0 if advisable and self._role == "other" else self._limits.lock_wait_s
+        try:
+            return self._renewed(None, wait_s, min_ttl_s)
+        except (Unavailable, Misconfigured):
+            if (good := self.current()) is not None:
+                return good
+            raise
+
+    def renew_now(self, rejected: Secret) -> Secret:
+        """An access token other than `rejected`, which the server refused; the file's own if it has another already.
+
+        Raises:
+            LoginRequired: the login has ended.
+            Unavailable: code `token_rejected`: the server refuses tokens that it has just issued; or as `token`.
+            Misconfigured: as `token`.
+        """
+        return self._renewed(rejected, self._limits.lock_wait_s, 0.0)
+
+    def current(self) -> Secret | None:
+        """The access token of the file while it lasts, without a lock or a request; None when it has none."""
+        pair, _ = self._worth()
+        if pair is None:
+            return None
+        left_s = self._life(pair).left_s
+        return pair.grant.access_token if left_s is None or left_s > 0 else None
+
+    def due_in_s(self) -> float | None:
+        """In how long this role renews; 0 now; None: there is no login, or no end of it is known."""
+        pair, _ = self._worth()
+        return None if pair is None else core.due_in_s(self._life(pair), self._role, self._point_of(pair))
+
+    def adopt(self, grant: Grant, *, scope: str | None = None, replace: bool = False) -> None:
+        """`grant` is the login of this file, whatever was there; the login it replaces is revoked if it can be.
+
+        Raises:
+            UsageError: code `other_server`: the file holds the login of another server, and not `replace` (R16).
+            Misconfigured: it cannot be saved; the old login is whole.
+            Unavailable: code `auth_busy`.
+        Durable: on return.
+        """
+        with self._flight, self._lock("login") as holding:
+            assert holding is not None
+            before = self._content_under_lock()
+            self._check_server(before.pair, grant, replace=replace)
+            now, wall = self.clock.boottime(), self.clock.wall()
+            began = wall if grant.issued_at is None else grant.issued_at
+            life = None if grant.access_expires_at is None else max(0.0, grant.access_expires_at - began)
+            pair = Pair(grant, scope, Obtained(self.clock.boot_id, now, now, life))
+            journal = self.file.journal
+            try:
+                journal.forget_unreadable_endings()
+                journal.record(None, pair)
+                self.file.replace(Content(pair, before.others))
+            except OSError as error:
+                raise self.file.unwritable(error) from error
+            journal.drop_intent()
+            journal.drop_stash()
+            self._trouble = None
+        if before.pair is not None and before.pair.grant.refresh_token != grant.refresh_token:
+            self._revoke(before.pair, "replaced")
 
     def logout(self) -> bool:
-        """There is no login in this file any more; whether the server was told."""
-        raise NotImplementedError
+        """There is no login in this file any more, and nothing of it comes back; whether the server was told.
 
-    def state(self) -> "LoginState":
-        """Where this login stands, as the files tell; no network, no lock."""
-        raise NotImplementedError
+        Raises:
+            Misconfigured: the file cannot be changed.
+            Unavailable: code `auth_busy`: a renewal under way did not end in time.
+        Durable: on return.
+        """
+        with self._flight, self._lock("logout") as holding:
+            assert holding is not None
+            content = self._content_under_lock()
+            journal, pair = self.file.journal, content.pair
+            if pair is None:
+                pair = journal.history().newest
+            try:
+                if pair is not None:
+                    fp = fingerprint(pair.grant.refresh_token)
+                    journal.add_tombstone(Tombstone(fp, self.clock.wall(), pair.grant.family))
+                journal.record(None, None)
+                if content.others:
+                    self.file.replace(Content(None, content.others))
+                else:
+                    self.file.remove()
+            except OSError as error:
+                raise self.file.unwritable(error) from error
+            journal.drop_intent()
+            journal.drop_stash()
+        return pair is not None and self._revoke(pair, "logged_out")
+
+    @property
+    def trouble(self) -> RelayfileError | None:
+        """What kept the last renewal of this process from succeeding; None after one that did."""
+        return self._trouble
+
+    def api_url(self) -> str | None:
+        """The server of this login; None when there is none to be read."""
+        with suppress(Damaged, Misconfigured):
+            pair = self._look()[0].pair
+            return pair.grant.api_url if pair else None
+        return None
+
+    def state(self) -> core.LoginState:
+        """Where this login stands, as the files and this process's last attempt tell; no network, no lock."""
+        try:
+            content, ending = self._look()
+        except (Damaged, Misconfigured) as error:
+            return core.LoginState(
+                core.Phase.CONFIG_ERROR, code=error.code, reason=error.message, path=self.file.path
+            )
+        if (pair := content.pair) is None:
+            return self._signed_out()
+        life = self._life(pair)
+        phase, code, reason, since = core.Phase.VALID, None, None, None
+        if ending is not None:
+            ended = core.Phase.AUTH_FAILED if ending.error == "invalid_grant" else core.Phase.CLIENT_REJECTED
+            phase, code, reason, since = ended, ending.error, ending.reason, ending.at
+        elif self._trouble is not None:
+            phase, code, reason = _phase_of(self._trouble), self._trouble.code, self._trouble.message
+        elif core.urgency(life, self._role, self._point_of(pair)) is not core.Urgency.FINE:
+            phase = core.Phase.DUE
+        return core.LoginState(
+            phase=phase,
+            api_url=pair.grant.api_url,
+            account=pair.grant.account,
+            family=pair.grant.family,
+            generation=pair.grant.generation,
+            rt_fp=fingerprint(pair.grant.refresh_token),
+            access_left_s=life.left_s,
+            refresh_expires_at=pair.grant.refresh_expires_at,
+            code=code,
+            reason=reason,
+            since=since,
+            holder=self.file.holder().pid if phase is core.Phase.AUTH_BUSY else None,
+            clock_skew_s=_skew_s(pair),
+            path=self.file.path,
+        )
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    def _look(self) -> tuple[Content, Ending | None]:
+        """The file and any verdict on it, read again only when either has changed."""
+        signature = self.file.signature()
+        if self._seen is None or self._seen[0] != signature:
+            content = self.file.read(self.clock)
+            ending = _ending_of(content.pair, self.file)
+            if self._seen is not None and self._seen[1].pair != content.pair:
+                # Trouble with one pair says nothing about the next, which somebody else may have brought.
+                self._trouble = None
+            self._seen = (signature, content, ending)
+        return self._seen[1], self._seen[2]
+
+    def _worth(self, min_ttl_s: float = 0.0) -> tuple[Pair | None, core.Urgency]:
+        """The pair of the file, if it may be used at all, and how much it wants renewal."""
+        try:
+            content, ending = self._look()
+        except Damaged:
+            return None, core.Urgency.MANDATORY  # the holder of the lock may be able to put something back
+        if content.pair is None or ending is not None:
+            return None, core.Urgency.MANDATORY
+        life = self._life(content.pair)
+        return content.pair, core.urgency(life, self._role, self._point_of(content.pair), min_ttl_s)
+
+    def _life(self, pair: Pair) -> core.Life:
+        return core.life(pair, self.clock.boot_id, self.clock.boottime(), self.clock.wall())
+
+    def _point_of(self, pair: Pair) -> float:
+        """The owner's share for this pair, drawn once a generation."""
+        name = pair.grant.access_token.reveal()
+        if self._point[0] != name:
+            self._point = (name, schedule.owner_point(self.chance()))
+        return self._point[1]
+
+    # ----------------------------------------------------------------------------------------- renewing
+
+    def _lock(
+        self, purpose: str, wait_s: float | None = None, needless: Callable[[], bool] = lambda: False
+    ) -> AbstractContextManager[Lock | None]:
+        wait = self._limits.lock_wait_s if wait_s is None else wait_s
+        return self.file.locked(purpose, wait, self.clock, self.chance, needless)
+
+    def _renewed(self, rejected: Secret | None, wait_s: float, min_ttl_s: float) -> Secret:
+        def somebody_did() -> bool:
+            pair, worth = self._worth(min_ttl_s)
+            return pair is not None and worth is core.Urgency.FINE and pair.grant.access_token != rejected
+
+        def usable() -> Secret | None:
+            pair, _ = self._worth()
+            return pair.grant.access_token if pair is not None and somebody_did() else None
+
+        with self._flight:
+            if (token := usable()) is not None:
+                return token
+            self._check_login()
+            try:
+                return self._settled(rejected, wait_s, min_ttl_s, somebody_did, usable)
+            except Damaged as error:
+                self._trouble = Misconfigured(error.message, code=error.code, hint=error.hint)
+                raise self._trouble from error
+            except RelayfileError as error:
+                self._trouble = None if isinstance(error, LoginRequired) else error
+                raise
+
+    def _settled(
+        self,
+        rejected: Secret | None,
+        wait_s: float,
+        min_ttl_s: float,
+        somebody_did: Callable[[], bool],
+        usable: Callable[[], Secret | None],
+    ) -> Secret:
+        while True:
+            self.file.reach("FP1 before the lock")
+            with self._lock("renew", wait_s, somebody_did) as holding:
+                if holding is None:
+                    if (token := usable()) is not None:
+                        return token
+                    continue
+                self.file.reach("FP2 locked")
+                renewal = Renewal(self.file, self._exchange, self.clock, self.chance, self._limits, holding)
+                outcome = renewal.settle(
+                    lambda pair: core.urgency(self._life(pair), self._role, self._point_of(pair), min_ttl_s), rejected
+                )
+                self.file.reach("FP14 unlocking")
+            if isinstance(outcome, Secret):
+                self._trouble = None
+                return outcome
+            # The verdict is durable. A foreign writer may be about to bring the pair it got in our place: look for
+            # that, without the lock, at 1 s and 3 s after the verdict, and only then ask for a sign-in.
+            if not self._foreign_pair_comes(outcome):
+                raise login_ended(outcome, self.api_url())
+
+    def _foreign_pair_comes(self, ending: Ending) -> bool:
+        age_s = self.clock.wall() - ending.at
+        for moment_s in self._limits.rereads_s:
+            if not 0 <= age_s < moment_s:
+                continue
+            self.clock.sleep(moment_s - age_s)
+            age_s = moment_s
+            with suppress(Damaged, Misconfigured):
+                content, found = self._look()
+                if content.pair is None:
+                    raise not_signed_in(self.file.path)
+                if found is None:
+                    return True
+        return False
+
+    def _check_login(self) -> None:
+        """A login that is known to be absent or over is not waited for, locked for, or asked about."""
+        with suppress(Damaged):
+            content, ending = self._look()
+            if content.pair is None:
+                raise not_signed_in(self.file.path)
+            if ending is not None and not 0 <= self.clock.wall() - ending.at < max(
+                self._limits.rereads_s, default=0.0
+            ):
+                raise login_ended(ending, content.pair.grant.api_url)
+
+    def _signed_out(self) -> core.LoginState:
+        with suppress(Misconfigured):
+            if tombstones := self.file.journal.endings().tombstones:
+                return core.LoginState(core.Phase.LOGGED_OUT, since=tombstones[-1].at, path=self.file.path)
+        return core.LoginState(core.Phase.NO_SESSION, code="login_required", path=self.file.path)
+
+    # --------------------------------------------------------------------------------- login and logout
+
+    def _content_under_lock(self) -> Content:
+        """What the file holds; of one that cannot be understood a copy is kept, and nothing is in it."""
+        try:
+            return self.file.read(self.clock)
+        except Damaged:
+            try:
+                self.file.keep_damaged()
+            except OSError as error:
+                raise self.file.unwritable(error) from error
+            return _NOTHING
+
+    def _check_server(self, before: Pair | None, grant: Grant, *, replace: bool) -> None:
+        if replace or before is None or before.grant.api_url.rstrip("/") == grant.api_url.rstrip("/"):
+            return
+        raise UsageError(
+            f"{self.file.path} holds the login of {before.grant.api_url}",
+            code="other_server",
+            hint="use --profile NAME to keep both, or --replace",
+        )
+
+    def _revoke(self, pair: Pair, reason: str) -> bool:
+        """Whether the server was told that this pair is over; it is over here whatever the server says."""
+        refresh = pair.grant.refresh_token
+        return refresh is not None and self._exchange.revoke(pair.grant.api_url, refresh, reason)
+
+
+def _ending_of(pair: Pair | None, file: CredentialFile) -> Ending | None:
+    if pair is None:
+        return None
+    fp = fingerprint(pair.grant.refresh_token)
+    return next((one for one in file.journal.endings().verdicts if one.rt_fp == fp), None)
+
+
+def _phase_of(trouble: RelayfileError) -> core.Phase:
+    if trouble.code == "credentials_unwritable":
+        return core.Phase.PERSIST_FAILED
+    if isinstance(trouble, Misconfigured):
+        return core.Phase.CONFIG_ERROR
+    return {"auth_busy": core.Phase.AUTH_BUSY, "auth_ambiguous": core.Phase.AMBIGUOUS}.get(
+        trouble.code, core.Phase.DEGRADED
+    )
+
+
+def _skew_s(pair: Pair) -> float | None:
+    """How far this machine's clock is ahead of the server's, as the last answer told."""
+    if pair.server_date is None or pair.grant.issued_at is None:
+        return None
+    try:
+        return pair.grant.issued_at - float(pair.server_date)
+    except ValueError:
+        return None
