@@ -4,11 +4,35 @@ The daemon is `python -m relayfile mount --foreground --mirror ID --ready-fd N`,
 descriptor N it says one line when it is ready, or why it ends: the wait needs no polling and no guess.
 """
 
+import contextlib
+import http.client
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Final
+
+from relayfile import errors
 from relayfile.credentials.home import Home
+from relayfile.errors import LeaseHeld, Misconfigured, RelayfileError, Unavailable
+from relayfile.mirror import lease, registry
+from relayfile.mirror.beneath import PRIVATE
 from relayfile.mirror.registry import Record
 
-READY_WITHIN_S = 60.0
-STOP_WITHIN_S = 20.0
+READY_WITHIN_S: Final = 60.0
+STOP_WITHIN_S: Final = 20.0
+READY: Final = "ready"
+LOG: Final = "log"
+_LOOK_EVERY_S: Final = 0.02
+_CLASSES: Final = {
+    kind.__name__: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, RelayfileError) and kind != errors.RevisionMismatch
+}
 
 
 def start(home: Home, record: Record, *, within_s: float = READY_WITHIN_S) -> None:
@@ -19,7 +43,47 @@ def start(home: Home, record: Record, *, within_s: float = READY_WITHIN_S) -> No
         Unavailable: code `not_ready`: it runs and goes on trying, but was not ready after `within_s`.
         RelayfileError: of the class and with the message with which the daemon ended.
     """
-    raise NotImplementedError
+    ours, theirs = os.pipe()
+    try:
+        with (home.prepare("mirrors", record.id) / LOG).open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "relayfile",
+                    "mount",
+                    "--foreground",
+                    "--mirror",
+                    record.id,
+                    "--ready-fd",
+                    str(theirs),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(theirs,),
+                start_new_session=True,
+                cwd="/",  # it must not keep the caller's folder busy
+            )
+    except OSError as error:
+        os.close(ours)
+        raise Misconfigured(f"no daemon can be started: {error.strerror}", code="no_daemon") from error
+    finally:
+        os.close(theirs)
+    try:
+        said = _said(ours, within_s)
+    finally:
+        os.close(ours)
+    if said == "":  # it ended without a word
+        code = process.wait()
+        raise Misconfigured(
+            f"the daemon ended at once (exit {code}); no file was touched",
+            code="no_daemon",
+            hint=f"see {home.mirrors / record.id / LOG}",
+        )
+    _judge(said, record)
+    # it lives on without us; when it ends before we do, nobody waits for it
+    process.returncode = 0
 
 
 def stop(home: Home, record: Record, *, within_s: float = STOP_WITHIN_S) -> bool:
@@ -28,9 +92,97 @@ def stop(home: Home, record: Record, *, within_s: float = STOP_WITHIN_S) -> bool
     Raises:
         Unavailable: code `not_stopping`: it was still there after `within_s`.
     """
-    raise NotImplementedError
+    running = pid(home, record)
+    if running is None:
+        return False
+    if not _asked_to_stop(home, record):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(running, signal.SIGTERM)
+    deadline = time.monotonic() + within_s
+    while pid(home, record) == running:
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"the daemon {running} of {record.directory} has not ended within {within_s:.0f} s",
+                code="not_stopping",
+                hint=f"see {home.mirrors / record.id / LOG}; `kill -9 {running}` loses nothing that was acknowledged",
+            )
+        time.sleep(_LOOK_EVERY_S)
+    return True
 
 
-def pid(home: Home, record: Record) -> int | None:
-    """The process that keeps the mirror; None when none does."""
-    raise NotImplementedError
+def pid(home: Home, record: Record) -> int | None:  # noqa: ARG001 - the home is where macOS would have to look
+    """The process that keeps the mirror; None when none does.
+
+    The lease is what counts: the number in its file is believed only while the root is locked.
+    """
+    try:
+        root = os.open(record.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        private = os.open(PRIVATE, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+    except OSError:
+        os.close(root)
+        return None
+    try:
+        return lease.held_by(root, private)
+    finally:
+        os.close(private)
+        os.close(root)
+
+
+def _said(descriptor: int, within_s: float) -> str | None:
+    """The first line the daemon says; empty when it ended without; None when it said nothing in time."""
+    deadline = time.monotonic() + within_s
+    received = b""
+    while not received.endswith(b"\n"):
+        ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return None
+        block = os.read(descriptor, 65536)
+        if not block:
+            return ""
+        received += block
+    return received.decode().strip()
+
+
+def _judge(said: str | None, record: Record) -> None:
+    if said == READY:
+        return
+    if said is None:
+        raise Unavailable(
+            f"the mirror {record.directory} runs and goes on trying, but has not yet seen the whole workspace",
+            code="not_ready",
+            hint=f"`relayfile status {record.directory}` says why",
+        )
+    told = json.loads(said)
+    if told["class"] == LeaseHeld.__name__:
+        raise LeaseHeld(told["message"], pid=told["pid"], hint=told["hint"])
+    raise _CLASSES.get(told["class"], RelayfileError)(told["message"], code=told["code"], hint=told["hint"])
+
+
+def failure_line(error: RelayfileError) -> str:
+    """How a daemon says why it ends, for `start` in the other process."""
+    return json.dumps(
+        {
+            "class": type(error).__name__,
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "pid": error.pid if isinstance(error, LeaseHeld) else None,
+        }
+    )
+
+
+def _asked_to_stop(home: Home, record: Record) -> bool:
+    connection = http.client.HTTPConnection("mirror", timeout=2.0)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(2.0)
+    try:
+        connection.sock.connect(registry.control_socket(home, record.id))
+        connection.request("POST", "/stop")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

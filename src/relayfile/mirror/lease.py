@@ -10,12 +10,15 @@ import errno
 import fcntl
 import json
 import os
+import time
 from types import TracebackType
 from typing import Final, Self
 
 from relayfile.errors import LeaseHeld, Misconfigured
 
 LOCK: Final = "lock"
+_TRIES: Final = 5
+_TRY_EVERY_S: Final = 0.02
 _REFUSED: Final = frozenset(
     {
         errno.EBADF,
@@ -101,21 +104,31 @@ class Lease:
             )
 
     def _locked(self, descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = holder(self._private)
-            who = f"process {pid}" if pid else "another process"
-            raise LeaseHeld(
-                f"{who} already keeps {self._directory} equal to its workspace",
-                pid=pid,
-                hint="`relayfile status` shows it, `relayfile stop` ends it",
-            ) from None
-        except OSError as error:
-            if error.errno not in _REFUSED:
-                raise
-            return False
-        return True
+        """Whether it is locked now; False: this file system cannot lock it."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if tries_left:  # it may only be somebody who asks whether it is held
+                    time.sleep(_TRY_EVERY_S)
+                    continue
+                raise self._held() from None
+            except OSError as error:
+                if error.errno not in _REFUSED:
+                    raise
+                return False
+            else:
+                return True
+        raise AssertionError("the last try ends it")
+
+    def _held(self) -> LeaseHeld:
+        pid = holder(self._private)
+        who = f"process {pid}" if pid else "another process"
+        return LeaseHeld(
+            f"{who} already keeps {self._directory} equal to its workspace",
+            pid=pid,
+            hint="`relayfile status` shows it, `relayfile stop` ends it",
+        )
 
 
 def holder(private: int) -> int | None:
@@ -131,3 +144,36 @@ def holder(private: int) -> int | None:
     finally:
         os.close(descriptor)
     return pid if isinstance(pid, int) else None
+
+
+def held_by(root: int, private: int) -> int | None:
+    """The process that holds the lease of this root; None when nobody does.
+
+    The number in the file is believed only while the lease cannot be taken. A shared lock is tried, so that two who
+    ask at once do not take each other for a holder.
+    """
+    pid = holder(private)
+    if pid is None or pid == os.getpid():
+        return pid
+    for descriptor in (root, _lock_file(private)):
+        if descriptor is None:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return pid
+        except OSError:  # this one cannot be locked: then the other is the lease
+            continue
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        finally:
+            if descriptor != root:
+                os.close(descriptor)
+    return None
+
+
+def _lock_file(private: int) -> int | None:
+    try:
+        return os.open(LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=private)
+    except OSError:
+        return None

@@ -1,4 +1,4 @@
-"""When a changed path is worth looking at (R32): at once if it was quiet, else once nothing more comes for a moment."""
+"""When a changed path is worth looking at (R32): at once if it was quiet, else when no more comes for a moment."""
 
 from collections.abc import Callable
 from typing import Final

@@ -9,7 +9,7 @@
 Field names are stable: scripts read them (R35). A time is RFC 3339 in UTC, an absent one is null.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict
 
 HEALTH: Final = "/health"
@@ -50,17 +50,8 @@ class NotKept(TypedDict):
     reason: str
 
 
-class Login(TypedDict):
-    """The sign-in behind a mirror. `state` is one of the words of the login, `since` when it began."""
-
-    profile: str
-    state: str
-    message: str
-    expires_at: str | None
-
-
 class Fragment(TypedDict):
-    """One mirror in `status --json`."""
+    """One mirror in `status --json`. `login` is the sign-in behind it, in the words of `core.session.as_fields`."""
 
     mirror: str
     workspace: str
@@ -77,6 +68,7 @@ class Fragment(TypedDict):
     proven_at: str | None
     pending_edits: int
     conflicts: int
+    held_deletions: int
     not_kept: Sequence[NotKept]
     engine_starts: int
     cycles: int
@@ -84,6 +76,6 @@ class Fragment(TypedDict):
     last_error: str | None
     progress: Progress | None
     notices: Sequence[str]
-    login: Login
+    login: Mapping[str, object]
     pid: int | None
     version: str

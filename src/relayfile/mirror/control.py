@@ -1,0 +1,143 @@
+"""The control socket of a mirror: what `relayfile status`, `pull` and `stop` speak with (wire/control.py).
+
+A unix socket that only its owner may open. The daemon is warm, so it renders the text and the command copies bytes.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+from aiohttp import web
+
+from relayfile.errors import Misconfigured, RelayfileError
+from relayfile.mirror import status
+from relayfile.mirror.picture import Progress
+from relayfile.mirror.registry import SOCKET
+from relayfile.wire import control
+from relayfile.wire.control import Fragment
+
+MAX_SOCKET_PATH_BYTES: Final = 100
+PULL_WITHIN_S: Final = 24 * 3600.0
+_MAX_WIDTH: Final = 1000
+
+
+class Asked(Protocol):
+    """What the socket may ask of the daemon."""
+
+    def fragment(self) -> Fragment:
+        """The mirror now."""
+
+    def current(self, deadline_s: float) -> AsyncIterator[Progress]:
+        """As `Engine.current`."""
+
+    def stop(self) -> None:
+        """The daemon ends soon."""
+
+
+class Control:
+    """The control socket in `folder`, open while it is entered. `runtime_dir` takes it where its path is too long."""
+
+    def __init__(self, folder: Path, asked: Asked, runtime_dir: str | None = None) -> None:
+        self._link = folder / SOCKET
+        self._asked = asked
+        self._runtime_dir = runtime_dir
+        self._own_folder: str | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        """It answers.
+
+        Raises:
+            Misconfigured: no socket can be made.
+        """
+        app = web.Application()
+        app.router.add_get(control.HEALTH, self._health)
+        app.router.add_get(control.STATUS, self._status)
+        app.router.add_post(control.PULL, self._pull)
+        app.router.add_post(control.STOP, self._stop)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        self._forget_old()
+        path = self._place()
+        before = os.umask(0o177)  # it is 0600 from its first moment on
+        try:
+            await web.UnixSite(self._runner, path).start()
+        except OSError as error:
+            raise Misconfigured(f"no control socket at {path}: {error.strerror}", code="no_socket") from error
+        finally:
+            os.umask(before)
+        if path != str(self._link):
+            self._link.symlink_to(path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._forget_old()
+        if self._own_folder is not None:
+            shutil.rmtree(self._own_folder, ignore_errors=True)
+
+    def _place(self) -> str:
+        if len(os.fsencode(self._link)) <= MAX_SOCKET_PATH_BYTES:
+            return str(self._link)
+        self._own_folder = tempfile.mkdtemp(prefix="relayfile-", dir=self._runtime_dir)  # 0700, a name nobody guesses
+        return str(Path(self._own_folder) / SOCKET)
+
+    def _forget_old(self) -> None:
+        """The socket, or the link to one, of a daemon that is gone: we hold the lease, so it is nobody's."""
+        with contextlib.suppress(OSError):
+            if self._link.is_symlink() or stat.S_ISSOCK(self._link.lstat().st_mode):
+                self._link.unlink()
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({"ok": True, "pid": os.getpid(), "mirror": self._asked.fragment()["mirror"]})
+
+    async def _status(self, request: web.Request) -> web.Response:
+        fragment = self._asked.fragment()
+        if request.query.get("format") == "json":
+            return web.json_response(fragment)
+        asked_width = request.query.get("width", "80")
+        width = min(int(asked_width), _MAX_WIDTH) if asked_width.isdecimal() else 80
+        return web.Response(text=status.text(fragment, width=width, colour=request.query.get("color") == "1"))
+
+    async def _pull(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        ended = control.Ended(exit=0, message="")
+        try:
+            async for step in self._asked.current(_seconds(request)):
+                await response.write(_line(status.progress(step)))
+            ended["message"] = _equality(self._asked.fragment())
+        except RelayfileError as error:
+            message = f"{error.message} · {error.hint}" if error.hint else error.message
+            ended = control.Ended(exit=error.exit_code, message=message)
+        except ConnectionError:  # the command that asked is gone
+            return response
+        await response.write(_line(ended))
+        await response.write_eof()
+        return response
+
+    async def _stop(self, _: web.Request) -> web.Response:
+        self._asked.stop()
+        return web.json_response({"stopping": True})
+
+
+def _seconds(request: web.Request) -> float:
+    asked = request.query.get("deadline_s", "")
+    return float(asked) if asked.isdecimal() else PULL_WITHIN_S
+
+
+def _line(value: control.Progress | control.Ended) -> bytes:
+    return json.dumps(value).encode() + b"\n"
+
+
+def _equality(seen: Fragment) -> str:
+    if seen["equal"]:
+        return f"equal to evt_{seen['observed']}"
+    return f"at evt_{seen['applied']}"
