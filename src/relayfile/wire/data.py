@@ -5,6 +5,8 @@ a bad path as an error of that path, so whoever decides parses it (`TreePath.par
 """
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -366,6 +368,23 @@ def encode(body: msgspec.Struct) -> bytes:
 def encode_lines(bodies: Iterable[msgspec.Struct]) -> bytes:
     """The bodies as elements of a JSON array, without its brackets."""
     return b",".join(_encoder.encode(body) for body in bodies)
+
+
+def moment(at_ns: int) -> str:
+    """A unix time in nanoseconds, as v1 writes it: RFC 3339 in UTC, with all nine digits."""
+    seconds, nanoseconds = divmod(at_ns, 1_000_000_000)
+    return f"{_second(seconds)}.{nanoseconds:09d}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def provider(path: str) -> str:
+    """v1's provider of a path: its first folder; none for a file at the root."""
+    first, slash, _ = path.lstrip("/").partition("/")
+    return first if slash else ""
 
 
 def error_json(error: RelayfileError, correlation_id: str) -> bytes:

@@ -6,7 +6,7 @@ Each function runs inside one transaction that its caller opened; nothing here h
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import apsw
 
@@ -143,9 +143,8 @@ def event_at(connection: apsw.Connection, log: Log, position: int) -> Event | No
     return None if row is None else _event(row)
 
 
-def _event(row: tuple[object, ...]) -> Event:
-    event = Event._make(row)
-    return event._replace(path=TreePath(event.path))
+def _event(row: tuple[Any, ...]) -> Event:
+    return Event(row[0], TreePath(row[1]), *row[2:])
 
 
 def visible_digest(
