@@ -5,7 +5,6 @@ the lock on its data folder, never by a file that says so; whether it is ours to
 wrote down when it started it.
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -23,7 +22,10 @@ from relayfile.credentials.home import Home
 from relayfile.errors import LeaseHeld, Misconfigured, RelayfileError, Unavailable
 
 ADDRESS: Final = "local.json"
-PROCESS: Final = "local.pid"
+STARTED: Final = "local.pid"
+"""The process that `up` started as the server."""
+SERVING: Final = "server.pid"
+"""The process that serves the data folder, as the server itself says (`server/serve`)."""
 LOG: Final = "log"
 OWNER_SIGNIN: Final = "owner-signin"
 READY_WITHIN_S: Final = 30.0
@@ -63,7 +65,7 @@ def ensure(home: Home) -> tuple[str, bool]:
     if known is None:
         raise LeaseHeld(
             f"a server that `up` did not start serves {home.server}. It was left alone.",
-            pid=_process(home),
+            pid=_number(home.server / SERVING),
             hint="stop it, or use it: `relayfile login URL`, then `relayfile mount WORKSPACE DIR`",
         )
     return known, False
@@ -78,7 +80,7 @@ def stop(home: Home) -> bool:
     """
     if not _data_is_served(home):
         return False
-    pid = _process(home)
+    pid = _ours(home)
     if pid is None:
         raise LeaseHeld(
             f"the server of {home.server} was not started by `up`. It was left running.",
@@ -94,7 +96,7 @@ def stop(home: Home) -> bool:
                 hint=f"{home.server / LOG} shows what it does",
             )
         time.sleep(_LOOK_EVERY_S)
-    (home.server / PROCESS).unlink(missing_ok=True)
+    (home.server / STARTED).unlink(missing_ok=True)
     return True
 
 
@@ -127,7 +129,7 @@ def _start(home: Home, known: str | None) -> str:
             cwd=data,
         )
     url = _wait_until_ready(process, ready, data / LOG, log_begin)
-    _write(data / PROCESS, f"{process.pid}\n")
+    _write(data / STARTED, f"{process.pid}\n")
     if known is None:
         _write(data / ADDRESS, json.dumps({"url": url}) + "\n")
     # It outlives this process: nobody is left to collect it, and its pid stands in the file.
@@ -172,41 +174,31 @@ def _ended(code: int, log: Path, log_begin: int) -> RelayfileError:
 
 
 def _data_is_served(home: Home) -> bool:
-    """Whether a server holds the lock of the data folder."""
+    """Whether a server holds the lock of the data folder (`server/serve.lease`)."""
     try:
-        descriptor = os.open(home.server / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(home.server, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
-            return True
-        raise
+    except BlockingIOError:
+        return True
     finally:
         os.close(descriptor)
     return False
 
 
-def _process(home: Home) -> int | None:
-    """The process that `up` started as the server, if it is still that process."""
+def _ours(home: Home) -> int | None:
+    """The process that serves the data folder, if it is the one that `up` started. To be asked while it is served."""
+    serving = _number(home.server / SERVING)
+    return serving if serving is not None and serving == _number(home.server / STARTED) else None
+
+
+def _number(path: Path) -> int | None:
     try:
-        pid = int((home.server / PROCESS).read_text("ascii"))
-        words = _command_of(pid)
+        return int(path.read_text("ascii"))
     except (OSError, ValueError):
         return None
-    return pid if "serve" in words and str(home.server) in words else None
-
-
-def _command_of(pid: int) -> list[str]:
-    """The words the process was started with: a pid alone may be another process by now."""
-    proc = Path(f"/proc/{pid}/cmdline")
-    if Path("/proc/self").exists():
-        return proc.read_bytes().decode(errors="replace").split("\0")
-    shown = subprocess.run(
-        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return shown.stdout.split()
 
 
 def _write(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ Still a quick command: it may load json and dataclasses, but no asyncio, TLS or 
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from relayfile.cli import local
 from relayfile.cli.context import Context
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from relayfile.mirror.registry import Record
+    from relayfile.wire.control import Fragment
 
 DESCRIPTION = """\
 Every mirror of this machine: its state and why, whether it is proven equal to the workspace, how far it is, the
@@ -64,50 +65,69 @@ def report(context: Context, records: "Sequence[Record]") -> None:
     """The picture of these mirrors is on stdout."""
     if context.output.as_json:
         fragments = [_fragment(context, record) for record in records]
-        context.output.data({"mirrors": fragments, "login": _login(context, records)}, "")
+        context.output.data({"mirrors": fragments, "login": _login(context, _profile(context, records))}, "")
     else:
         context.output.data(None, _text(context, records) or _nothing_yet(context))
 
 
-def _fragment(context: Context, record: "Record") -> dict[str, object]:
+def _fragment(context: Context, record: "Record") -> "Fragment":
     """The mirror as its daemon sees it; where none answers, as its files tell."""
     from relayfile.mirror import registry, status
 
     try:
         answer = local.ask(registry.control_socket(context.home, record.id), "GET", "/status?format=json", _TIMEOUT_S)
-        found: dict[str, object] = json.loads(answer.body())
-    except OSError:
-        return dict(status.stopped(context.home, record))
+        found: Fragment = json.loads(answer.body())
+    except (OSError, ValueError):
+        return status.stopped(context.home, record, _login(context, record.profile))
     return found
 
 
 def _text(context: Context, records: "Sequence[Record]") -> str:
     from relayfile.mirror import registry, status
 
-    target = f"/status?format=text&width={width()}&color={int(wants_colour(STDOUT))}"
+    colour = wants_colour(STDOUT)
+    target = f"/status?format=text&width={width()}&color={int(colour)}"
     parts = []
     for record in records:
         try:
             answer = local.ask(registry.control_socket(context.home, record.id), "GET", target, _TIMEOUT_S)
             parts.append(answer.body().decode())
         except OSError:
-            fragment = status.stopped(context.home, record)
-            parts.append(status.text(fragment, width=width(), colour=wants_colour(STDOUT)))
+            fragment = status.stopped(context.home, record, _login(context, record.profile))
+            parts.append(status.text(fragment, width=width(), colour=colour))
     return "\n".join(parts)
 
 
-def _login(context: Context, records: "Sequence[Record]") -> dict[str, object]:
-    """The sign-in that `--profile` names, else that of the first mirror, else that of a command without one."""
-    from relayfile.client.exchange import open_session
-    from relayfile.core.session import as_fields
+def _profile(context: Context, records: "Sequence[Record]") -> str:
+    """The one `--profile` names, else that of the first mirror, else that of a command without one."""
     from relayfile.credentials import profiles
 
-    profile = context.profile or (records[0].profile if records else profiles.choose(context.home))
-    session = open_session(context.home, profile, "cli", notice=context.output.say)
-    return {"profile": profile, **as_fields(session.state())}
+    return context.profile or (records[0].profile if records else profiles.choose(context.home))
+
+
+def _login(context: Context, profile: str) -> dict[str, object]:
+    """Where the sign-in of a profile stands, as its files tell."""
+    from relayfile.core.session import as_fields
+    from relayfile.credentials.file import CredentialFile
+    from relayfile.credentials.session import Session
+
+    file = CredentialFile(context.home.credentials(profile), context.home.stash_places, notice=context.output.say)
+    return {"profile": profile, **as_fields(Session(file, _NeverRenews()).state())}
+
+
+class _NeverRenews:
+    """What this session would renew with: to look at a login must not change it."""
+
+    def renew(self, *_: object, **__: object) -> NoReturn:
+        """Never called."""
+        raise AssertionError("`status` asked for a renewal")
+
+    def revoke(self, *_: object, **__: object) -> NoReturn:
+        """Never called."""
+        raise AssertionError("`status` asked for a revocation")
 
 
 def _nothing_yet(context: Context) -> str:
-    login = _login(context, [])
+    login = _login(context, _profile(context, []))
     way = "`relayfile up DIR`, or `relayfile mount WORKSPACE DIR`"
     return f"no mirror on this machine yet: {way}\nlogin: {login['text']}"
