@@ -46,6 +46,7 @@ class Server:
     """Regular expressions of warnings this test means to cause."""
     url: str = ""
     process: subprocess.Popen[bytes] | None = None
+    _observers: list[PlainHttp] = field(default_factory=list)
 
     @property
     def data(self) -> Path:
@@ -103,6 +104,8 @@ class Server:
 
     def _end(self, sign: signal.Signals) -> int:
         process, self.process = self.process, None
+        while self._observers:
+            self._observers.pop().close()
         if process is None:
             return 0
         process.send_signal(sign)
@@ -114,8 +117,12 @@ class Server:
             raise AssertionError(f"the server did not end within 20 s of {sign.name}:\n{self.said()}") from None
 
     def observer(self) -> PlainHttp:
-        """A connection with a sign-in of its own, so that watching never touches the login under test."""
+        """A connection with a sign-in of its own, so that watching never touches the login under test.
+
+        It is closed with the server.
+        """
         http = PlainHttp(self.url)
+        self._observers.append(http)
         http.sign_in(OWNER, PASSWORD)
         return http
 

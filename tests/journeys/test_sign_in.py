@@ -108,7 +108,10 @@ def test_a_person_sees_the_sign_ins_ends_one_and_reads_what_happened(machine, se
     machine.run("auth", "revoke", theirs)
     assert other.try_("whoami").code == 4
     rows = [json.loads(line) for line in machine.run("auth", "log", "--json").out.splitlines()]
-    assert [row["event"] for row in rows if row["family"] == theirs] == ["issued", "revoked"]
+    events = [row["event"] for row in rows if row["family"] == theirs]
+    assert events == ["issued", "revoked", "rejected"], "it was presented once more, and refused"
+    assert other.try_("whoami").code == 4
+    assert [row["event"] for row in server.audit() if row["family"] == theirs] == events, "and never again"
 
 
 @pytest.mark.parametrize(
