@@ -10,7 +10,7 @@ from relayfile.cli.context import Context
 from relayfile.client import api
 from relayfile.client.exchange import open_session
 from relayfile.client.transport_sync import SyncClient
-from relayfile.core.session import LoginState, Phase, parked, remedy, text
+from relayfile.core.session import LoginState, Phase, parked, remedy, sentence
 from relayfile.credentials import profiles
 from relayfile.credentials.home import DEFAULT_PROFILE, Home
 from relayfile.credentials.session import Session
@@ -92,12 +92,12 @@ def require_login(context: Context, profile: str) -> LoginState:
     state = login_of(context, profile).state()
     if parked(state):
         raise LoginRequired(
-            f"{_of(profile)}: {text(state)}. Nothing was changed.",
+            f"{_of(profile)}: {sentence(state)}. Nothing was changed.",
             code=state.code,
             hint=how_to_sign_in(profile, state),
         )
     if state.phase is Phase.CONFIG_ERROR:
-        raise Misconfigured(f"{_of(profile)}: {text(state)}", code=state.code, hint=remedy(state))
+        raise Misconfigured(f"{_of(profile)}: {sentence(state)}", code=state.code, hint=remedy(state))
     return state
 
 

@@ -320,8 +320,8 @@ def remedy(state: LoginState) -> str | None:
     return None
 
 
-def text(state: LoginState) -> str:
-    """The state in one line, as `status` shows it."""
+def sentence(state: LoginState) -> str:
+    """The state in one line, without what to do about it."""
     line = _TEXTS[state.phase]
     if state.reason:
         line += f" ({state.reason})"
@@ -331,8 +331,13 @@ def text(state: LoginState) -> str:
         line += f", {state.failures} failures, next attempt in {max(0, round(state.next_attempt_s))} s"
     if state.clock_skew_s is not None and abs(state.clock_skew_s) > 120:
         line += f", clock off by {round(state.clock_skew_s)} s"
+    return line
+
+
+def text(state: LoginState) -> str:
+    """The state in one line and the command that mends it, as `status` shows it."""
     mend = remedy(state)
-    return f"{line} · {mend}" if mend else line
+    return f"{sentence(state)} · {mend}" if mend else sentence(state)
 
 
 def as_fields(state: LoginState) -> dict[str, object]:
