@@ -15,7 +15,7 @@ from plain_http import Answer, PlainHttp
 GROUP = 200
 MEASURED_FILES = 12_000
 HISTORY = 500_000
-ROUNDS = 3
+ROUNDS = 5
 CONNECTIONS = 2
 
 
@@ -84,19 +84,15 @@ def _history(here: World, workspace: str, first: int, last: int) -> None:
 
 
 def writes() -> list[Figure]:
-    """Bulk writes a second at 0 and at 500,000 events of history, beside the bare pipeline."""
-    with world() as here:
-        machine = here.machine()
-        workspace = here.workspace(machine, "w")
-        written = 0
-        rates: dict[int, list[float]] = {0: [], HISTORY: []}
-        for at, samples in rates.items():
-            if written < at:
-                _history(here, workspace, written, at)
-                written = at
-            for _ in range(ROUNDS):
-                samples.append(_files_per_second(here, workspace, written))
-                written += MEASURED_FILES
+    """Bulk writes a second at 0 and at 500,000 events of history, taken in turn, beside the bare pipeline."""
+    rates: dict[int, list[float]] = {0: [], HISTORY: []}
+    with world() as old:
+        workspace = old.workspace(old.machine(), "w")
+        _history(old, workspace, 0, HISTORY)
+        for number in range(ROUNDS):
+            with world() as new:
+                rates[0].append(_files_per_second(new, new.workspace(new.machine(), "w"), 0))
+            rates[HISTORY].append(_files_per_second(old, workspace, HISTORY + number * MEASURED_FILES))
     floor = bare_server.files_per_second([_request(begin) for begin in range(0, MEASURED_FILES, GROUP)])
     empty, full = statistics.median(rates[0]), statistics.median(rates[HISTORY])
     return [
