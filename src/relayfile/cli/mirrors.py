@@ -106,6 +106,14 @@ def fragment(home: Home, record: Record) -> dict[str, object]:
     return found
 
 
+def runs(home: Home, record: Record) -> bool:
+    """A daemon of this home keeps the mirror, and answers."""
+    try:
+        return fragment(home, record)["mirror"] == record.id
+    except Unavailable:
+        return False
+
+
 def _known(home: Home) -> str:
     directories = [record.directory for record in registry.all(home)]
     shown = ", ".join(directories[:8]) + (", …" if len(directories) > 8 else "")

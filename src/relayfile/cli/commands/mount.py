@@ -48,14 +48,14 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     from relayfile.mirror import launch, registry
 
     if asked.mirror:
-        from relayfile.mirror import daemon
+        from relayfile.mirror.daemon import run as keep
 
-        return daemon.run(context.home, registry.load(context.home, asked.mirror), ready_fd=asked.ready_fd)
+        return keep(context.home, registry.load(context.home, asked.mirror), ready_fd=asked.ready_fd)
     record = _record(asked, context)
     if asked.foreground:
-        from relayfile.mirror import daemon
+        from relayfile.mirror.daemon import run as keep
 
-        return daemon.run(context.home, record)
+        return keep(context.home, record)
     launch.start(context.home, record)
     fragment = mirrors.fragment(context.home, record)
     context.output.say(

@@ -10,7 +10,7 @@ from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
 from relayfile.client import api, login
 from relayfile.core.session import parked
-from relayfile.errors import LeaseHeld, LoginRequired, Misconfigured, RelayfileError, UsageError
+from relayfile.errors import LoginRequired, Misconfigured, RelayfileError, UsageError
 from relayfile.mirror import launch, registry
 from relayfile.mirror.registry import Record
 from relayfile.model import Secret
@@ -48,8 +48,8 @@ def run(asked: argparse.Namespace, context: Context) -> int:
             f"`up` keeps its own sign-in, the profile {PROFILE!r}. Nothing was started.", code="bad_arguments"
         )
     ours = Context(context.home, context.output, PROFILE)
-    wanted = _wanted(ours, asked.directory)
     with embedded.alone(context.home):
+        wanted = _wanted(ours, asked.directory)
         for record in wanted:
             _refuse_foreign(record)
         url = _server(ours)
@@ -167,13 +167,11 @@ def _new_workspace(server: connect.Signed, name: str) -> WorkspaceRow:
 
 
 def _start(context: Context, record: Record) -> None:
-    try:
-        launch.start(context.home, record)
-        context.output.say(f"mirror   {record.directory} <-> {record.workspace_name}")
-    except LeaseHeld:
-        if launch.pid(context.home, record) is None:  # held by somebody else's daemon, not by the one we want
-            raise
+    if mirrors.runs(context.home, record):
         context.output.say(f"mirror   {record.directory} is running")
+        return
+    launch.start(context.home, record)
+    context.output.say(f"mirror   {record.directory} <-> {record.workspace_name}")
 
 
 def _until_proven(context: Context, record: Record) -> int:
