@@ -8,7 +8,10 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
+
+import apsw
 
 from relayfile.core.scopes import ACCOUNT, ACTIONS, Scopes
 from relayfile.errors import Forbidden, LoginRequired, NotFound, RelayfileError
@@ -27,6 +30,7 @@ _ROLES: Final[Mapping[str, frozenset[str]]] = {
     "editor": _READ_ONLY | {"fs:write", "sync:trigger"},
     "viewer": _READ_ONLY,
 }
+WORKSPACE_DELETED: Final = "workspace_deleted"
 _LOGIN: Final = "sign in: run `relayfile login`"
 
 
@@ -108,23 +112,23 @@ class Bearer:
                 found = self._accesses[principal, workspace] = candidate
         return found
 
-    async def revoked(self, principal: Principal) -> str:
-        """The reason, once the principal's family has ended; until then it waits. Expiry does not count (R3)."""
+    async def revoked(self, principal: Principal, workspace: str | None = None) -> str:
+        """The reason, once the principal's family has ended; until then it waits. Expiry does not count (R3).
+
+        With a workspace also when that is deleted: the reason is then `WORKSPACE_DELETED`.
+        """
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        if principal.family is None:
-            return await answer
-        family = principal.family
-        waiting = self._waiting.setdefault(family, set())
-        waiting.add(answer)
+        names = [name for name in (principal.family, workspace) if name is not None]
+        for name in names:
+            self._waiting.setdefault(name, set()).add(answer)
         try:
             # Registered first, asked second: an end between the two is heard twice, never missed.
-            if reason := await self._database.read(lambda connection: families.ended(connection, family)):
-                return reason
-            return await answer
+            return await self._database.read(partial(_over, principal, workspace)) or await answer
         finally:
-            waiting.discard(answer)
-            if not waiting and self._waiting.get(family) is waiting:
-                del self._waiting[family]
+            for name in names:
+                self._waiting[name].discard(answer)
+                if not self._waiting[name]:
+                    del self._waiting[name]
 
     def ended(self, gone: Iterable[str], reason: str) -> None:
         """Tokens of these families are refused from now on, and who waits in `revoked` hears of it."""
@@ -132,14 +136,22 @@ class Bearer:
         self._changes += 1
         self._principals = {key: each for key, each in self._principals.items() if each.family not in over}
         for family in over:
-            for answer in self._waiting.get(family, ()):
-                if not answer.done():
-                    answer.set_result(reason)
+            self._tell(family, reason)
 
     def changed(self) -> None:
-        """A membership or a workspace is not what it was; what was remembered of them is forgotten."""
+        """A membership is not what it was, or there is a new one; what was remembered of them is forgotten."""
         self._changes += 1
         self._accesses.clear()
+
+    def deleted(self, workspace: str) -> None:
+        """The workspace is gone: 410 from now on, and who waits in `revoked` for it hears of it."""
+        self.changed()
+        self._tell(workspace, WORKSPACE_DELETED)
+
+    def _tell(self, name: str, reason: str) -> None:
+        for answer in self._waiting.get(name, ()):
+            if not answer.done():
+                answer.set_result(reason)
 
     async def _opaque(self, digest: bytes) -> Principal:
         known = await self._database.read(lambda connection: tokens.known(connection, digest))
@@ -201,13 +213,22 @@ class Bearer:
             )
         if standing.deleted:
             raise RelayfileError(
-                f"the workspace {standing.workspace.name!r} was deleted", code="workspace_deleted", status=410
+                f"the workspace {standing.workspace.name!r} was deleted", code=WORKSPACE_DELETED, status=410
             )
         role = standing.workspace.role
         scopes = Scopes.parse(principal.scopes, workspace=workspace).only(_ROLES[role])
         if not scopes.grants:
             raise Forbidden("token has no scopes")
         return Access(principal, workspace, scopes, role)
+
+
+def _over(principal: Principal, workspace: str | None, connection: apsw.Connection) -> str | None:
+    """Why this principal has no business in this workspace any more; None while it may have."""
+    reason = families.ended(connection, principal.family) if principal.family is not None else None
+    if reason is None and workspace is not None:
+        standing = workspaces.standing(connection, principal.account, workspace)
+        return WORKSPACE_DELETED if standing is not None and standing.deleted else None
+    return reason
 
 
 def _make_room(remembered: dict[Any, Any]) -> None:

@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from relayfile.errors import CursorExpired, RelayfileError
 from relayfile.model import TreePath
 from relayfile.server import problems
-from relayfile.server.bearer import Access
+from relayfile.server.bearer import WORKSPACE_DELETED, Access
 from relayfile.server.contents import as_text
 from relayfile.server.door import Door
 from relayfile.server.feed import EVENT_TYPES, v1_position
@@ -80,7 +80,9 @@ class Live:
             await socket.send_denial_response(problems.answer(error, correlation_of(socket.scope)))
             return
         await socket.accept()
-        code, reason = await _first_end(sender.run(), _listen(socket), self.door.bearer.revoked(access.principal))
+        code, reason = await _first_end(
+            sender.run(), _listen(socket), self.door.bearer.revoked(access.principal, access.workspace)
+        )
         if code:
             with suppress(RuntimeError, WebSocketDisconnect):  # it may have gone meanwhile
                 await socket.close(code, reason.encode()[:120].decode(errors="ignore"))
@@ -202,7 +204,9 @@ async def _first_end(
     try:
         await asyncio.wait((sender, listener, revocation), return_when=asyncio.FIRST_COMPLETED)
         if revocation.done():
-            return live.CLOSE_REVOKED, revocation.result()
+            reason = revocation.result()
+            # Nothing is wrong with the token then: the delta feed will say 410.
+            return live.CLOSE_TOO_SLOW if reason == WORKSPACE_DELETED else live.CLOSE_REVOKED, reason
         if listener.done():
             return 0, ""
         with suppress(WebSocketDisconnect, RuntimeError):

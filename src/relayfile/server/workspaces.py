@@ -125,7 +125,7 @@ class WorkspaceRoutes:
         if access.role != "owner":
             raise Forbidden("only the owner of a workspace may delete it")
         await self._database.write(lambda connection: workspaces.delete(connection, access.workspace, time.time()))
-        self._bearer.changed()
+        self._bearer.deleted(access.workspace)
         return Response(status_code=204, headers=NO_STORE)
 
     async def resolve(self, request: Request) -> Response:

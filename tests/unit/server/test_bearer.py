@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 
 import pytest
 
@@ -71,6 +72,20 @@ async def test_a_waiting_socket_hears_the_end_of_its_family_and_of_no_other(bear
     assert await asyncio.wait_for(bearer.revoked(principal), 1) == "revoked"  # also who asks after it
 
 
+async def test_a_waiting_socket_hears_the_end_of_its_workspace_and_of_no_other(bearer, database, sign_in, account):
+    names = [(await database.write(partial(workspaces.create, owner=account.id, name=n, now=1.0))).id for n in "ab"]
+    principal = await bearer.principal((await sign_in(account)).access.reveal())
+    waiting = [asyncio.create_task(bearer.revoked(principal, name)) for name in names]
+    await database.write(partial(workspaces.delete, workspace=names[0], now=2.0))
+    bearer.deleted(names[0])
+    assert await asyncio.wait_for(waiting[0], 1) == "workspace_deleted"
+    assert await asyncio.wait_for(bearer.revoked(principal, names[0]), 1) == "workspace_deleted"
+    assert not waiting[1].done()
+    waiting[1].cancel()
+    await asyncio.gather(waiting[1], return_exceptions=True)
+    assert not bearer._waiting  # nobody waits, nothing is kept
+
+
 async def test_theft_is_heard_by_waiting_sockets_too(bearer, grants, sign_in, account):
     issued = await sign_in(account)
     principal = await bearer.principal(issued.access.reveal())
@@ -121,7 +136,7 @@ async def test_membership_decides_and_is_looked_at_again_when_it_changes(bearer,
     bearer.changed()
     (await bearer.access(guest, workspace)).require("fs:write", "/a")
     await database.write(lambda c: workspaces.delete(c, workspace, time.time()))
-    bearer.changed()
+    bearer.deleted(workspace)
     with pytest.raises(RelayfileError) as gone:
         await bearer.access(guest, workspace)
     assert (gone.value.status, gone.value.code) == (410, "workspace_deleted")
