@@ -36,6 +36,9 @@ class Asked(Protocol):
     def current(self, deadline_s: float) -> AsyncIterator[Progress]:
         """As `Engine.current`."""
 
+    def decide(self, decision: str) -> None:
+        """The deletions held back are carried out (`accept`) or undone (`restore`)."""
+
     def stop(self) -> None:
         """The daemon ends soon."""
 
@@ -60,6 +63,7 @@ class Control:
         app.router.add_get(control.HEALTH, self._health)
         app.router.add_get(control.STATUS, self._status)
         app.router.add_post(control.PULL, self._pull)
+        app.router.add_post(control.RESUME, self._resume)
         app.router.add_post(control.STOP, self._stop)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -122,6 +126,13 @@ class Control:
         await response.write(_line(ended))
         await response.write_eof()
         return response
+
+    async def _resume(self, request: web.Request) -> web.Response:
+        decision = request.query.get("deletes", "")
+        if decision not in {"accept", "restore"}:
+            raise web.HTTPBadRequest(text="deletes=accept or deletes=restore\n")
+        self._asked.decide(decision)
+        return web.json_response({"deletes": decision})
 
     async def _stop(self, _: web.Request) -> web.Response:
         self._asked.stop()

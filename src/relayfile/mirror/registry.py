@@ -18,7 +18,11 @@ SOCKET = "control.sock"
 
 @dataclass(frozen=True)
 class Record:
-    """What `mount` decided, once. `root_dev` and `root_ino` tell the root from a copy of it (R33)."""
+    """What `mount` decided, once. `root_dev` and `root_ino` tell the root from a copy of it (R33).
+
+    `first_dev` and `first_ino` are those at the first mount, which the mirror's state is bound to; a root that was
+    moved (`mount --moved`) keeps them.
+    """
 
     id: str
     workspace: str
@@ -29,6 +33,8 @@ class Record:
     shared_login: bool = True
     root_dev: int = 0
     root_ino: int = 0
+    first_dev: int = 0
+    first_ino: int = 0
 
 
 def load(home: Home, mirror: str) -> Record:

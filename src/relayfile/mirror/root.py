@@ -66,6 +66,8 @@ def prepare(
             shared_login=shared_login,
             root_dev=beneath.dev,
             root_ino=beneath.ino,
+            first_dev=beneath.dev,
+            first_ino=beneath.ino,
         )
         before = _of_this_root(home, wanted, moved=moved) if marked and not new else None
         if before is None:
@@ -83,6 +85,7 @@ def prepare(
                 hint="mount another directory, or use --new: its files are then uploaded, as at a first mount",
             )
         else:
+            wanted = replace(wanted, first_dev=before.first_dev, first_ino=before.first_ino)
             registry.save(home, wanted)
     return wanted
 
@@ -108,7 +111,8 @@ def verify(beneath: Beneath, record: Record) -> None:
     Raises:
         Misconfigured: code `other_root`: another directory lies there, or it is another mirror's now.
     """
-    if (beneath.dev, beneath.ino) != (record.root_dev, record.root_ino):
+    # device numbers may change with a reboot; the mark below tells the rest
+    if beneath.ino != record.root_ino:
         raise Misconfigured(
             f"{record.directory} is not the directory that was mounted. Nothing was changed.",
             code="other_root",

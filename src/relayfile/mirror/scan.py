@@ -41,7 +41,10 @@ class LocalScanner:
             Halted: code `root_replaced`: what was seen says nothing about the mirror.
         """
         self._beneath.check()
-        yield from self._below("", known)
+        for sight in self._below("", known):
+            yield sight
+            if isinstance(sight, Left):
+                yield from _as_last_seen(sight.name, known)
         self._beneath.check()
 
     def rescan(self, paths: Iterable[TreePath], known: Known) -> list[Sight]:
@@ -190,6 +193,16 @@ class LocalScanner:
             if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
                 return None
             raise
+
+
+def _as_last_seen(name: str, known: Known) -> Iterator[Found | Unstable]:
+    """What cannot be looked at is taken to be as it was: as missing, it would be pushed as a deletion."""
+    path = TreePath(name)
+    for there in (path, *known.below(path)):
+        if (before := known.get(there)) is not None:
+            yield Found(there, *before)
+        elif there != path:
+            yield Unstable(there)
 
 
 def _unreadable(error: OSError) -> str:

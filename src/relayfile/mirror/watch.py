@@ -46,6 +46,7 @@ class LocalWatcher:
         self._beneath = beneath
         self._monotonic = monotonic
         self._inotify = Inotify(cache_size=_READ_EVENTS)
+        os.set_blocking(self._inotify.fd, False)
         self._folders: dict[int, str] = {}
         self._watches: dict[str, int] = {}
         self._settling = Settling(monotonic)

@@ -130,11 +130,20 @@ def test_a_folder_that_cannot_be_opened_is_not_gone(ground, monkeypatch):
         return real(path)
 
     monkeypatch.setattr(ground.beneath, "folder", refusing)
-    known = Rows({TreePath("folder/file"): (None, None)})
+    known = Rows({TreePath("folder/file"): None})
     for path in ("folder", "folder/file"):
         (left,) = ground.scanner.rescan([TreePath(path)], known)
         assert isinstance(left, Left), left
-    assert [type(one) for one in ground.scanner.sweep(known)] == [Left]
+    assert [type(one) for one in ground.scanner.sweep(known)] == [Left, Unstable]
+
+
+def test_a_sweep_takes_what_it_cannot_look_into_as_it_was_last_seen(ground):
+    write(ground, "nested/file", b"x")
+    rows = rows_of(swept(ground))
+    write(ground, "nested/.relay/id", b"x")
+    left, found = swept(ground, rows)
+    assert isinstance(left, Left)
+    assert (found.path, found.stat, found.digest) == ("nested/file", *rows[found.path])
 
 
 def test_a_file_that_changes_while_it_is_read_is_unstable(ground):

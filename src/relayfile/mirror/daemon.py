@@ -1,0 +1,323 @@
+"""The life of the process that keeps one mirror: lease, log, control socket, and one task group around the engine.
+
+Composition root of the mirror: everything the engine is given is made here, and only here are there threads, tasks
+and signals (R37). It decides nothing about files. It does not exit for sign-in: it parks, and says so (R14).
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import secrets
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
+from typing import Final, TypeVar
+
+import uvloop
+
+from relayfile import __version__
+from relayfile.client import api, feed, push
+from relayfile.client.exchange import open_session
+from relayfile.client.feed import Batch, OnConnection
+from relayfile.client.gate import Gate
+from relayfile.client.push import Outcome, Push
+from relayfile.client.transport_async import AsyncClient
+from relayfile.core.session import LoginState, Phase, as_fields, parked, remedy, text
+from relayfile.credentials.home import Home
+from relayfile.errors import Halted, LoginRequired, RelayfileError
+from relayfile.mirror import launch, root, status
+from relayfile.mirror.beneath import Beneath
+from relayfile.mirror.control import Control
+from relayfile.mirror.disk import LocalDisk
+from relayfile.mirror.engine import Engine
+from relayfile.mirror.lease import Lease
+from relayfile.mirror.outside import StateFile
+from relayfile.mirror.picture import Progress
+from relayfile.mirror.ports import Ports, Trouble
+from relayfile.mirror.registry import Record
+from relayfile.mirror.scan import LocalScanner
+from relayfile.mirror.state import Identity, State
+from relayfile.mirror.watch import LocalWatcher
+from relayfile.model import Cursor, Digest
+from relayfile.wire.control import Fragment
+
+T = TypeVar("T")
+
+_BEAT_EVERY_S: Final = 15.0
+_STOP_WITHIN_S: Final = 10.0
+_LOG_BYTES: Final = 10_000_000
+_LOGS_KEPT: Final = 3
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a daemon may be told beside its record. `keep_out`: further folders that are never read or synced."""
+
+    runtime_dir: str | None = None
+    keep_out: tuple[str, ...] = ()
+    log_level: str = "INFO"
+
+
+def run(home: Home, record: Record, settings: Settings | None = None, ready_fd: int | None = None) -> int:
+    """The mirror was kept until somebody asked to stop; the exit code.
+
+    On `ready_fd`, if given, one line was said as `launch.start` expects it.
+
+    Raises:
+        RelayfileError: it could not begin, or cannot go on; LeaseHeld among them. The log has it too.
+    """
+    settings = settings or Settings()
+    _open_log(home, record, settings, to_stderr=ready_fd is None)
+    says = _Says(ready_fd)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_life(home, record, settings, says))
+    except* RelayfileError as group:
+        error = _first(group)
+        _log.info("ends: %s (%s)", error.message, error.code)
+        says.failed(error)
+        raise error from group
+    finally:
+        says.close()
+    _log.info("stopped")
+    return 0
+
+
+async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -> None:
+    with (
+        Beneath(record.directory) as beneath,
+        Lease(beneath.root, beneath.private, record.directory) as lease,
+        ThreadPoolExecutor(1, "engine") as engine_thread,
+        ThreadPoolExecutor(1, "login") as login_thread,
+        contextlib.ExitStack() as closing,
+    ):
+        root.verify(beneath, record)
+        session = open_session(home, record.profile, "daemon", notice=_log.info)
+        gate = Gate(session, _Blocking(login_thread))
+        identity = Identity(record.id, record.workspace, record.api_url, record.first_dev, record.first_ino)
+        state = State.open(home.prepare("mirrors", record.id) / "state.db", identity)
+        closing.callback(state.close)
+        host = socket.gethostname()
+        disk = LocalDisk(beneath, host, time.time)
+        watcher = LocalWatcher(beneath, time.monotonic)
+        closing.callback(watcher.close)
+        async with AsyncClient(record.api_url, gate) as client:
+            ports = Ports(
+                clock=_SystemClock(),
+                disk=disk,
+                scanner=LocalScanner(beneath, time.time, root.secret_places(home, settings.keep_out)),
+                watcher=watcher,
+                api=_WorkspaceApi(client, record.workspace),
+                run_blocking=_Blocking(engine_thread),
+                login=lambda: _trouble(gate.login),
+                host=host,
+                chance=random.SystemRandom().random,
+                new_key=lambda: f"mountcmd_{secrets.token_hex(16)}",
+            )
+            daemon = _Daemon(home, record, gate, Engine(state, ports), watcher)
+            async with Control(home.mirrors / record.id, daemon, settings.runtime_dir):
+                _log.info("relayfile %s keeps %s equal to %s", __version__, record.directory, record.workspace)
+                with StateFile(home, beneath, daemon.fragment, time.time) as state_file:
+                    await daemon.keep(says, _beat(beneath, lease, ports, disk), state_file)
+
+
+class _Daemon:
+    """One running mirror, as its control socket asks it."""
+
+    def __init__(self, home: Home, record: Record, gate: Gate, engine: Engine, watcher: LocalWatcher) -> None:
+        self._home = home
+        self._record = record
+        self._gate = gate
+        self._engine = engine
+        self._watcher = watcher
+
+    async def keep(self, says: "_Says", beat: Awaitable[None], state_file: StateFile) -> None:
+        """The engine has run until it was asked to stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        async with asyncio.TaskGroup() as group:
+            jobs = {name: group.create_task(job, name=name) for name, job in self._engine.jobs()}
+            beside = [
+                group.create_task(self._gate.run(), name="login"),
+                group.create_task(_awaited(beat), name="beat"),
+                group.create_task(state_file.keep(self._engine), name="state file"),
+                group.create_task(self._announce(says), name="announce"),
+            ]
+            await asyncio.wait([jobs["engine"]])
+            for task in (*jobs.values(), *beside):
+                task.cancel()
+
+    def fragment(self) -> Fragment:
+        """The mirror now."""
+        login = {"profile": self._record.profile, **as_fields(self._gate.login)}
+        notices = (self._watcher.notice,) if self._watcher.notice else ()
+        return status.fragment(self._record, self._engine.picture(), login, pid=os.getpid(), notices=notices)
+
+    def current(self, deadline_s: float) -> AsyncIterator[Progress]:
+        """As `Engine.current`."""
+        return self._engine.current(deadline_s)
+
+    def decide(self, decision: str) -> None:
+        """The deletions held back are carried out (`accept`) or undone."""
+        if decision == "accept":
+            self._engine.accept_deletes()
+        else:
+            self._engine.restore_deletes()
+
+    def stop(self) -> None:
+        """The engine ends after its cycle; a cycle that hangs is not waited for."""
+        _log.info("stopping")
+        self._engine.stop()
+        # every step is resumable: what a cut cycle leaves is settled at the next start
+        asyncio.get_running_loop().call_later(_STOP_WITHIN_S, os._exit, 75)
+
+    async def _announce(self, says: "_Says") -> None:
+        """Whoever started the daemon knows that it is ready, or what it waits for."""
+        observed = asyncio.ensure_future(self._engine.first_observed())
+        parked_ = asyncio.ensure_future(self._until_parked())
+        try:
+            await asyncio.wait([observed, parked_], return_when=asyncio.FIRST_COMPLETED)
+            if observed.done():
+                observed.result()
+                says.ready()
+                _log.info("the whole workspace has been observed")
+            else:
+                says.failed(parked_.result())
+        except Halted as error:
+            says.failed(error)
+        finally:
+            observed.cancel()
+            parked_.cancel()
+
+    async def _until_parked(self) -> LoginRequired:
+        while not parked(self._gate.login):
+            await self._gate.changed()
+        login = self._gate.login
+        return LoginRequired(
+            f"the mirror {self._record.directory} runs and waits for a sign-in: {text(login)}",
+            code=login.code or "login_required",
+            hint=remedy(login),
+        )
+
+
+async def _beat(beneath: Beneath, lease: Lease, ports: Ports, disk: LocalDisk) -> None:
+    """What must be looked at now and then: old trash, and that the lease still excludes others."""
+    while True:
+        await asyncio.sleep(_BEAT_EVERY_S)
+        if copies := await ports.run_blocking(disk.purge):
+            _log.info("%d files were written to after they had been replaced: kept as conflict copies", len(copies))
+        if not lease.held():
+            raise Halted(f"the lock of {beneath.directory} was removed; another daemon may begin", code="lease_lost")
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
+
+
+class _SystemClock:
+    """`ports.Clock` of this machine."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class _WorkspaceApi:
+    """`ports.Api` through one client."""
+
+    def __init__(self, client: AsyncClient, workspace: str) -> None:
+        self._client = client
+        self._workspace = workspace
+
+    def batches(self, cursor: Cursor, start: int | None, on_connection: OnConnection) -> AsyncIterator[Batch]:
+        return feed.batches(self._client, self._workspace, cursor, start, on_connection=on_connection)
+
+    async def push(self, pushes: Sequence[Push]) -> list[Outcome]:
+        return await push.push(self._client, self._workspace, pushes)
+
+    def blobs(self, digests: Sequence[Digest]) -> AsyncIterator[tuple[Digest, bytes | None]]:
+        return push.blobs(self._client, self._workspace, digests)
+
+    async def digest(self) -> tuple[Cursor, Digest]:
+        told = await self._client.call(api.digest(self._workspace))
+        return Cursor(told.epoch, told.position), Digest(bytes.fromhex(told.tree_digest))
+
+
+class _Says:
+    """The one line that whoever started the daemon waits for."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def ready(self) -> None:
+        self._say(launch.READY)
+
+    def failed(self, error: RelayfileError) -> None:
+        self._say(launch.failure_line(error))
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _say(self, line: str) -> None:
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # whoever waited is gone
+                os.write(self._descriptor, line.encode() + b"\n")
+        self.close()
+
+
+class _Blocking:
+    """`ports.RunBlocking` on one thread: what it is given runs one after the other."""
+
+    def __init__(self, thread: ThreadPoolExecutor) -> None:
+        self._thread = thread
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _trouble(login: LoginState) -> Trouble | None:
+    """What of the login keeps the mirror from working, in the engine's words."""
+    if parked(login):
+        return Trouble("auth-failed", login.code or login.phase.value, text(login))
+    ended = login.access_left_s is None or login.access_left_s <= 0
+    if login.phase in {Phase.CONFIG_ERROR, Phase.PERSIST_FAILED} and ended:
+        return Trouble("config-error", login.code or login.phase.value, text(login))
+    return None
+
+
+def _first(group: BaseExceptionGroup[RelayfileError]) -> RelayfileError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, RelayfileError), "the group was split by that class"
+    return error
+
+
+def _open_log(home: Home, record: Record, settings: Settings, *, to_stderr: bool) -> None:
+    path = home.prepare("mirrors", record.id) / launch.LOG
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT)]
+    if to_stderr:
+        handlers.append(logging.StreamHandler())
+    form = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    form.converter = time.gmtime
+    ours = logging.getLogger("relayfile")
+    ours.setLevel(settings.log_level)
+    for handler in handlers:
+        handler.setFormatter(form)
+        ours.addHandler(handler)

@@ -1,0 +1,85 @@
+"""What lies on disk for readers outside: `.relay/state.json` in the root, and the last picture for a later `status`.
+
+Written when the picture changed, at most twice a second, and at least each `INTERVAL_S`, by one writer, each time as
+a whole. Neither is truth, so neither is synced, and a full disk is no reason to stop.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from typing import Final, Self
+
+from relayfile.credentials.home import Home
+from relayfile.mirror import status
+from relayfile.mirror.beneath import Beneath
+from relayfile.mirror.engine import Engine
+from relayfile.wire import state_file
+from relayfile.wire.control import Fragment
+
+STATE: Final = "state.json"
+_AT_MOST_EVERY_S: Final = 0.5
+_AT_ONE: Final = frozenset({"live", "pending", "conflict"})
+
+
+class StateFile:
+    """Both files, kept as the mirror goes while it is entered; on leaving they say that it has stopped."""
+
+    def __init__(
+        self, home: Home, beneath: Beneath, fragment: Callable[[], Fragment], now: Callable[[], float]
+    ) -> None:
+        self._home = home
+        self._beneath = beneath
+        self._fragment = fragment
+        self._now = now
+        self._started_at = now()
+        self._succeeded_at: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        seen = self._fragment()
+        seen["state"] = "stopped"
+        seen["cause"] = None
+        seen["connection"] = "none"
+        seen["pid"] = None
+        self._write(seen)
+
+    async def keep(self, engine: Engine) -> None:
+        """Both files follow the engine's picture, for ever."""
+        while True:
+            seen = engine.picture()
+            self._write(self._fragment())
+            await asyncio.sleep(_AT_MOST_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(state_file.INTERVAL_S - _AT_MOST_EVERY_S):
+                    await engine.changed(seen)
+
+    def _write(self, seen: Fragment) -> None:
+        now = self._now()
+        if seen["state"] in _AT_ONE:
+            self._succeeded_at = now
+        succeeded_at = self._succeeded_at
+        content = state_file.content(
+            seen,
+            now=status.timestamp(now) or "",
+            succeeded_at=status.timestamp(succeeded_at),
+            succeeded_age_s=None if succeeded_at is None else now - succeeded_at,
+            started_at=status.timestamp(self._started_at) or "",
+        )
+        with contextlib.suppress(OSError):
+            status.save_last(self._home, seen)
+        with contextlib.suppress(OSError):
+            self._publish(json.dumps(content, indent=1).encode() + b"\n")
+
+    def _publish(self, content: bytes) -> None:
+        part, folder = f"{STATE}.part", self._beneath.private
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(part, flags, 0o644, dir_fd=folder)
+        try:
+            os.write(descriptor, content)
+        finally:
+            os.close(descriptor)
+        os.rename(part, STATE, src_dir_fd=folder, dst_dir_fd=folder)
