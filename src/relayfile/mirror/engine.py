@@ -1,13 +1,74 @@
-"""The cycle: gather, plan, intend, execute, record. The only task that touches the mirror's state.
+"""The engine task: it alone owns the mirror's state, turn after turn; everyone else leaves messages for it.
 
-Bodies follow in the next commits; the signatures here are what the daemon codes against.
+It starts no task and no thread, reads no clock of its own, and decides nothing about files: a turn of `Cycle` does
+the work. Here is only the asynchronous shell: who waits for what, what is carried where, and what happens when a
+turn fails.
 """
 
-from collections.abc import AsyncIterator, Coroutine
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Literal
 
-from relayfile.mirror.picture import Picture, Progress
+from relayfile.client.feed import Batch
+from relayfile.core import schedule
+from relayfile.errors import CursorExpired, Damaged, Halted, LoginRequired, RelayfileError, Unavailable
+from relayfile.mirror.board import Board
+from relayfile.mirror.courier import Courier
+from relayfile.mirror.cycle import Cycle, Gathered, Next, Order, Ticket
+from relayfile.mirror.picture import Cause, Picture, Progress
 from relayfile.mirror.ports import Ports
+from relayfile.mirror.proof import comparable
+from relayfile.mirror.reader import Reader
 from relayfile.mirror.state import State
+from relayfile.mirror.upload import Outcomes, Parcel
+from relayfile.model import Cursor, Digest, TreePath
+
+TURN_CHANGES: Final = 512
+TURN_BYTES: Final = 8 * 1024 * 1024
+PULSE_S: Final = 1.0
+MOST_HINTS: Final = 10_000
+RETRY_REFUSED_S: Final = 5.0
+RETRY_GONE_S: Final = 60.0
+SAVE_CYCLES: Final = 256
+
+
+@dataclass(slots=True)
+class Inbox:
+    """What was left for the engine since its last turn."""
+
+    begin: Literal["start", "resume"] | None = "start"
+    sweep: bool = False
+    hints: set[TreePath] = field(default_factory=set)
+    orders: list[Order] = field(default_factory=list)
+    said: tuple[Cursor, bytes] | None = None
+    tickets: list[Ticket] = field(default_factory=list)
+    stopping: bool = False
+
+
+@dataclass(slots=True)
+class Due:
+    """When something is tried again, in seconds of the monotonic clock; None: nothing waits."""
+
+    turn_s: float | None = None
+    refused_s: float | None = None
+    log_s: float | None = None
+    failures: int = 0
+    refused_pause_s: float = RETRY_REFUSED_S
+
+    def any(self, now_s: float) -> bool:
+        """Whether the engine should look."""
+        return any(at_s is not None and at_s <= now_s for at_s in (self.turn_s, self.refused_s, self.log_s))
+
+
+@dataclass(slots=True)
+class Errand:
+    """Bodies to fetch, and those that came already: a cut answer is not asked for again from its beginning."""
+
+    digests: list[Digest]
+    bodies: dict[Digest, bytes | None] = field(default_factory=dict)
 
 
 class Engine:
@@ -18,21 +79,48 @@ class Engine:
     """
 
     def __init__(self, state: State, ports: Ports) -> None:
-        raise NotImplementedError
+        self._ports = ports
+        self._cycle = Cycle(state, ports)
+        self._wake = asyncio.Event()
+        self._inbox = Inbox()
+        self._due = Due()
+        self._reader = Reader(ports.api, self._wake)
+        self._board = Board(ports.clock, self._reader)
+        self._pushes: Courier[Parcel, Outcomes] = Courier(
+            lambda parcel: ports.api.push(parcel.pushes), ports.clock, ports.chance, self._wake
+        )
+        self._bodies: Courier[Errand, None] = Courier(self._fetch, ports.clock, ports.chance, self._wake)
+        self._proofs: Courier[float, tuple[Cursor, Digest]] = Courier(
+            lambda _: ports.api.digest(), ports.clock, ports.chance, self._wake
+        )
 
     def jobs(self) -> list[tuple[str, Coroutine[None, None, None]]]:
-        """(name, coroutine) of everything that must run: `engine`, `feed`, `watch`, `push`, `fetch`."""
-        raise NotImplementedError
+        """(name, coroutine) of everything that must run for the mirror to work."""
+        return [
+            ("engine", self._run()),
+            ("feed", self._reader.run()),
+            ("watch", self._watch()),
+            ("push", self._pushes.run()),
+            ("fetch", self._bodies.run()),
+            ("proof", self._proofs.run()),
+            ("pulse", self._pulse()),
+        ]
 
     async def first_observed(self) -> None:
         """Returns once this mirror has ever observed the whole workspace (at once on a mirror that resumes).
 
         Raises:
-            Halted: the workspace is gone.
+            Halted: the workspace is gone, or not for this sign-in.
         """
-        raise NotImplementedError
+        while True:
+            report, gone = self._board.report, self._board.gone
+            if report is not None and report.stream.observed_once:
+                return
+            if gone is not None:
+                raise Halted(gone.message, code=gone.code, hint=gone.hint) from gone
+            await self._board.news()
 
-    def current(self, deadline_s: float) -> AsyncIterator[Progress]:
+    async def current(self, deadline_s: float) -> AsyncIterator[Progress]:
         """Progress until the head and the local edits as of now are on both sides; then it ends.
 
         Raises:
@@ -40,24 +128,230 @@ class Engine:
             LoginRequired: the login died.
             Halted: a person must decide first.
         """
-        raise NotImplementedError
+        clock = self._ports.clock
+        ends_s = clock.monotonic() + deadline_s
+        ticket = Ticket()
+        self._inbox.tickets.append(ticket)
+        self._inbox.sweep = True
+        self._wake.set()
+        try:
+            head = await self._head(ends_s)
+            while True:
+                self._check(ends_s)
+                picture = self.picture()
+                if picture.applied >= head and ticket.settled:
+                    return
+                yield picture.progress
+                await self._board.news()
+        finally:
+            self._inbox.tickets.remove(ticket)
 
     def picture(self) -> Picture:
         """How the mirror stands now. Cheap: no I/O."""
-        raise NotImplementedError
+        return self._board.picture(self._ports.login())
 
     async def changed(self, seen: Picture) -> Picture:
         """The first picture that differs from `seen`."""
-        raise NotImplementedError
+        while (now := self.picture()) == seen:
+            await self._board.news()
+        return now
 
     def accept_deletes(self) -> None:
         """The deletions the brake holds now go through, once (R30)."""
-        raise NotImplementedError
+        self._inbox.orders.append("accept_deletes")
+        self._wake.set()
 
     def restore_deletes(self) -> None:
         """The deletions the brake holds now are undone: each side gets back what the other still has (R30)."""
-        raise NotImplementedError
+        self._inbox.orders.append("restore_deletes")
+        self._wake.set()
 
     def stop(self) -> None:
-        """The job `engine` ends after the cycle it is in; nothing is lost, and counters are saved."""
-        raise NotImplementedError
+        """The job `engine` ends after the turn it is in; nothing is lost, and counters are saved."""
+        self._inbox.stopping = True
+        self._wake.set()
+
+    # -------------------------------------------------------------------------------------------------- jobs
+
+    async def _run(self) -> None:
+        self._wake.set()
+        while not self._inbox.stopping:
+            await self._wake.wait()
+            self._wake.clear()
+            waiting = self._due.turn_s is not None and self._due.turn_s > self._ports.clock.monotonic()
+            if not waiting and not self._inbox.stopping:
+                await self._turn()
+            self._board.announce()
+        with suppress(Unavailable):  # a counter is not worth a failed stop
+            await self._save_cycles()
+
+    async def _watch(self) -> None:
+        async for hint in self._ports.watcher.hints():
+            self._inbox.hints |= hint.paths
+            if hint.overflow or len(self._inbox.hints) > MOST_HINTS:
+                self._inbox.sweep = True
+                self._inbox.hints.clear()
+            self._wake.set()
+
+    async def _pulse(self) -> None:
+        """Wakes the engine for what time alone brings about."""
+        clock = self._ports.clock
+        while True:
+            await clock.sleep(PULSE_S)
+            report = self._board.report
+            if self._inbox.tickets:
+                self._board.announce()  # whoever waits looks at the clock
+            if self._due.any(clock.monotonic()):
+                self._wake.set()
+            if report is None:
+                continue
+            if report.unstable or report.damaged:
+                self._wake.set()
+            unproven = report.equal is None and comparable(report.stream, report.pending)
+            if unproven and self._reader.connection == "live" and self._proofs.parcel is None:
+                self._proofs.send(clock.monotonic())
+
+    async def _fetch(self, errand: Errand) -> None:
+        missing = [digest for digest in errand.digests if digest not in errand.bodies]
+        async for digest, body in self._ports.api.blobs(missing):
+            errand.bodies[digest] = body
+
+    # -------------------------------------------------------------------------------------------------- turns
+
+    async def _turn(self) -> None:
+        gathered = self._gather()
+        try:
+            done = await self._ports.run_blocking(partial(self._cycle.turn, gathered))
+        except (Unavailable, Damaged) as error:
+            await self._failed(gathered, error)
+            return
+        self._due.turn_s, self._due.failures, self._board.failing = None, 0, False
+        self._board.unsaved_cycles += 1
+        self._follow(gathered, done)
+        if self._board.unsaved_cycles >= SAVE_CYCLES:
+            with suppress(Unavailable):
+                await self._save_cycles()
+
+    def _gather(self) -> Gathered:
+        inbox, now_s = self._inbox, self._ports.clock.monotonic()
+        batches: list[Batch] = []
+        reset: Literal["expired", "view"] | None = None
+        report = self._board.report
+        # The log waits while an earlier part of it is still being applied, so bodies at hand stay bounded.
+        arrivals = [] if inbox.begin or (report and report.more) else self._reader.take(TURN_CHANGES, TURN_BYTES)
+        for arrival in arrivals:
+            if isinstance(arrival, Batch):
+                batches.append(arrival)
+                self._board.gone = None
+            elif isinstance(arrival, CursorExpired):
+                reset = "view" if arrival.code == "view_changed" else "expired"
+            else:  # no cursor can help: the workspace is gone, or is not for this sign-in (R26)
+                self._board.gone = arrival
+                self._due.log_s = now_s + RETRY_GONE_S
+        answer = self._pushes.take()
+        fetched = self._bodies.take()
+        proof = self._proofs.take()
+        said = inbox.said
+        if proof is not None and isinstance(proof[1], tuple):
+            said = proof[1]
+        gathered = Gathered(
+            begin=inbox.begin,
+            flying=frozenset(entry.key for entry in (self._pushes.parcel or Parcel()).entries),
+            batches=batches,
+            reset=reset,
+            hints=frozenset(inbox.hints),
+            sweep=inbox.sweep,
+            answer=answer,
+            bodies={} if fetched is None else {one: fetched[0].bodies.get(one) for one in fetched[0].digests},
+            said=said,
+            orders=tuple(inbox.orders),
+            retry=self._due.refused_s is not None and self._due.refused_s <= now_s,
+            may_push=self._pushes.parcel is None and self._board.gone is None,
+            tickets=tuple(inbox.tickets),
+        )
+        inbox.begin, inbox.sweep, inbox.said = None, False, None
+        inbox.hints.clear()
+        inbox.orders.clear()
+        return gathered
+
+    def _follow(self, gathered: Gathered, done: Next) -> None:
+        """What the turn asks for is under way."""
+        report, now_s = done.report, self._ports.clock.monotonic()
+        self._board.post(report)
+        log_due = self._due.log_s is not None and self._due.log_s <= now_s
+        if gathered.begin or done.reread or log_due:
+            self._due.log_s = None
+            self._reader.read_from(report.stream.cursor, report.stream.start)
+        if done.parcel.pushes:
+            self._pushes.send(done.parcel)
+        if done.wants and self._bodies.parcel is None:
+            self._bodies.send(Errand(_load(done.wants)))
+        if not any(not one.lasting for one in report.refused) and not report.halts:
+            self._due.refused_s, self._due.refused_pause_s = None, RETRY_REFUSED_S
+        elif self._due.refused_s is None or gathered.retry:
+            self._due.refused_s = now_s + self._due.refused_pause_s
+            self._due.refused_pause_s = min(60.0, self._due.refused_pause_s * 2)
+        if report.more:
+            self._wake.set()
+
+    async def _failed(self, gathered: Gathered, error: RelayfileError) -> None:
+        """The turn left nothing half done; the next one begins as after a restart. What people ordered is kept."""
+        inbox, due = self._inbox, self._due
+        inbox.begin = "start" if gathered.begin == "start" else "resume"
+        inbox.orders[:0] = gathered.orders
+        due.failures += 1
+        due.turn_s = self._ports.clock.monotonic() + schedule.reconnect_s(due.failures, self._ports.chance())
+        self._board.failing = True
+        self._board.failure = Cause(error.code, error.message)
+        with suppress(Unavailable, Damaged):
+            await self._ports.run_blocking(partial(self._cycle.count, 0, 1))
+
+    async def _save_cycles(self) -> None:
+        count, self._board.unsaved_cycles = self._board.unsaved_cycles, 0
+        await self._ports.run_blocking(partial(self._cycle.count, count, 0))
+
+    # --------------------------------------------------------------------------------------------- for `current`
+
+    async def _head(self, ends_s: float) -> int:
+        """The position of the log's head, asked for after the call began."""
+        while True:
+            left_s = self._check(ends_s)
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(min(left_s, 5.0)):  # a login that dies meanwhile parks the request
+                    cursor, digest = await self._ports.api.digest()
+                self._inbox.said = (cursor, digest)
+                self._wake.set()
+                return cursor.position
+            await self._ports.clock.sleep(min(left_s, 0.2))
+
+    def _check(self, ends_s: float) -> float:
+        """Seconds left until `ends_s`; raises what makes waiting pointless."""
+        login, gone = self._ports.login(), self._board.gone
+        if login is not None:
+            raise LoginRequired(login.sentence, code=login.code)
+        if gone is not None:
+            raise Halted(gone.message, code=gone.code, hint=gone.hint) from gone
+        picture = self.picture()
+        if picture.state in {"halted", "damaged"} and picture.cause is not None:
+            raise Halted(picture.cause.sentence, code=picture.cause.code)
+        left_s = ends_s - self._ports.clock.monotonic()
+        if left_s <= 0:
+            raise Unavailable(
+                f"not caught up in time: at evt_{picture.applied} of evt_{picture.head}, "
+                f"{picture.pending_edits} local edits on their way",
+                code="deadline_passed",
+                hint="it goes on in the background; see `relayfile status`",
+            )
+        return left_s
+
+
+def _load(wants: Mapping[Digest, int]) -> list[Digest]:
+    """As much of what is wanted as one errand brings: what one turn can place."""
+    chosen: list[Digest] = []
+    size = 0
+    for digest, size_bytes in wants.items():
+        if chosen and (size + size_bytes > TURN_BYTES or len(chosen) >= TURN_CHANGES):
+            break
+        chosen.append(digest)
+        size += size_bytes
+    return chosen

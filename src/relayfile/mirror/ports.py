@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from relayfile.client.feed import Batch
+from relayfile.client.feed import Batch, OnConnection
 from relayfile.client.push import Outcome, Push
 from relayfile.model import Cursor, Digest, Stat, TreePath, Version
 
@@ -200,9 +200,7 @@ class Watcher(Protocol):
 class Api(Protocol):
     """One workspace on the server. Parks, without raising, while a sign-in is needed."""
 
-    def batches(
-        self, cursor: Cursor, start: int | None, on_connection: Callable[[str, Exception | None], None]
-    ) -> AsyncIterator[Batch]:
+    def batches(self, cursor: Cursor, start: int | None, on_connection: OnConnection) -> AsyncIterator[Batch]:
         """As `client.feed.batches`."""
 
     async def push(self, pushes: Sequence[Push]) -> list[Outcome]:
@@ -236,7 +234,11 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Everything the engine is given. `login` answers None while the login works."""
+    """Everything the engine is given.
+
+    `login` answers None while the login works. `host` names this machine in conflict copies. `chance` draws uniformly
+    from [0, 1); `new_key` makes an idempotency key that was never made before.
+    """
 
     clock: Clock
     disk: Disk
@@ -246,3 +248,5 @@ class Ports:
     run_blocking: RunBlocking
     login: Callable[[], Trouble | None]
     host: str
+    chance: Callable[[], float]
+    new_key: Callable[[], str]

@@ -1,0 +1,74 @@
+"""Names: which paths a mirror leaves out, which clash where case is folded, how a conflict copy is called."""
+
+import datetime as dt
+import unicodedata
+from typing import Final
+
+from relayfile.model import MAX_PATH_BYTES, MAX_SEGMENT_BYTES, Digest, TreePath
+
+_PRIVATE: Final = ".relay"
+_VERSION_CONTROL: Final = frozenset({".git", ".hg", ".svn", ".bzr", "_darcs", ".jj"})
+_INSTALLED: Final = "node_modules"
+_EVERYWHERE: Final = frozenset({*_VERSION_CONTROL, _INSTALLED})
+
+
+def left_out(path: str) -> str | None:
+    """Why `path` is mirrored neither way (R44), or None. The scanner, the watcher and the planner all ask here."""
+    if path == _PRIVATE or path.startswith(".relay/"):
+        return "the mirror keeps its own things in .relay"
+    segments = path.split("/")
+    if not _EVERYWHERE.isdisjoint(segments):
+        name = next(segment for segment in segments if segment in _EVERYWHERE)
+        return f"{name} is not mirrored"
+    if _is_temporary(segments[-1]):
+        return "an editor's temporary file"
+    return None
+
+
+def left_out_folder(path: str) -> bool:
+    """Whether nothing below the folder `path` is ever mirrored, so that nobody need look into it."""
+    return path == _PRIVATE or path.rpartition("/")[2] in _EVERYWHERE
+
+
+def _is_temporary(name: str) -> bool:
+    """Whether an editor writes `name` only to rename or drop it (3-protocol 4.7)."""
+    return (
+        name.endswith((".swp", ".swx", ".tmp", "~"))
+        or name.startswith((".#", ".tmp-"))
+        or (name.startswith("#") and name.endswith("#") and len(name) > 1)
+        or name == "4913"  # vim asks with this name whether it may write in a folder
+    )
+
+
+def fold_key(path: str) -> str:
+    """What two paths have in common that a folding file system cannot tell apart (R25)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def conflict_copy(path: TreePath, host: str, at_s: float, digest: Digest) -> TreePath:
+    """The name beside `path` for local content that lost its place (R31): `stem (conflict HOST DATE DIGEST8).ext`.
+
+    The same content on the same day gets the same name, so a repeat after a crash makes no second copy. `at_s` is
+    unix seconds; the date is in UTC.
+    """
+    folder, slash, name = path.rpartition("/")
+    stem, dot, extension = name.rpartition(".")
+    if not stem:  # no dot, or only a leading one
+        stem, dot, extension = name, "", ""
+    day = dt.datetime.fromtimestamp(at_s, dt.UTC).date().isoformat()
+    mark = f" (conflict {_plain(host)} {day} {digest.hex()[:8]})"
+    room = min(MAX_SEGMENT_BYTES, MAX_PATH_BYTES - len((folder + slash).encode())) - len(mark.encode())
+    if len((stem + dot + extension).encode()) > room:
+        extension = _cut(extension, 40)
+        stem = _cut(stem, room - len((dot + extension).encode()))
+    return TreePath.parse(f"{folder}{slash}{stem}{mark}{dot}{extension}")
+
+
+def _plain(host: str) -> str:
+    """`host` as part of a file name: nothing that a path or a shell would trip over, and not long."""
+    kept = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in host.partition(".")[0])
+    return _cut(kept, 60) or "host"
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode()[: max(0, most_bytes)].decode(errors="ignore")

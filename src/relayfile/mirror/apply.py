@@ -1,0 +1,207 @@
+"""The way down: where the remote tree differs from base, the disk follows; or base does, when only the record lags.
+
+Plan and intend in one transaction (`prepare`), execute and record afterwards (`carry_out`). The decisions are those
+of `core.merge` and `core.safety`.
+"""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from relayfile.core import merge, paths
+from relayfile.mirror.guard import Guard
+from relayfile.mirror.local import Survey
+from relayfile.mirror.ports import Changed, Disk, Done, Place, Refused, Remove, Result, SetAside, Step
+from relayfile.mirror.refusals import Refusal
+from relayfile.mirror.state import State
+from relayfile.mirror.trees import UNKNOWN, Agreement, LocalState, Node
+from relayfile.model import Digest, Stat, TreePath
+
+BATCH_FILES: Final = 512
+BATCH_BYTES: Final = 8 * 1024 * 1024
+FETCH_FILES: Final = 512
+MISSING: Final = "the server no longer has this version; waiting for the later one"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one cycle does on the disk: steps in order, and the row behind each.
+
+    `wants` are bodies still to fetch, with their sizes. `full`: there is more to do than fitted in.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    wants: dict[Digest, int] = field(default_factory=dict)
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a batch achieved."""
+
+    files: int = 0
+    size_bytes: int = 0
+    refused: bool = False
+
+
+class Apply:
+    """Brings the disk to what was observed.
+
+    `bodies` are the contents at hand, by digest: inline ones of the batches just observed and those fetched; they
+    are dropped once nothing more can be done with them, and fetched again if they turn out to be needed. `lost` are
+    digests the server does not have for us (R23).
+    """
+
+    def __init__(self, state: State, disk: Disk, guard: Guard, survey: Survey, host: str) -> None:
+        self._state = state
+        self._disk = disk
+        self._guard = guard
+        self._survey = survey
+        self._host = host
+        self.bodies: dict[Digest, bytes] = {}
+        self.lost: set[Digest] = set()
+
+    def prepare(self, fresh: Sequence[TreePath], now_s: float) -> Batch:
+        """What to do next, decided and intended; what needs no disk is agreed already.
+
+        `fresh` are the paths just observed, whose bodies may be at hand.
+
+        Durable: the place intents, once the surrounding transaction is.
+        """
+        halt = self._guard.review("local", now_s)
+        choice = _Choice(self.bodies, self.lost, halted=halt is not None)
+        self._choose(choice, fresh)
+        self._state.trees.record(choice.agreed, (), now_s)
+        self._state.refusals.add([Refusal(path, "down", "missing", MISSING, lasting=False) for path in choice.lost])
+        by_path = {node.path: node for node, _ in choice.decided}
+        batch = Batch(wants=choice.wants, full=choice.full)
+        copies: list[tuple[TreePath, TreePath, int]] = []
+        for trees, action in merge.order((node.trees, action) for node, action in choice.decided):
+            node = by_path[trees.path]
+            for step in self._steps(node, action, now_s):
+                batch.steps.append(step)
+                batch.nodes.append(node)
+                if isinstance(step, SetAside):
+                    copies.append((step.path, step.copy, node.revision))
+        self._state.intents.place((step.path, step.version) for step in batch.steps if isinstance(step, Place))
+        self._state.intents.set_aside(copies, now_s)
+        return batch
+
+    def carry_out(self, batch: Batch, now_s: float) -> Tally:
+        """The steps were tried, and what came of each is recorded with base and the local tree.
+
+        Durable: the disk before the record, so that a row never says more than the disk holds (5-sync A.2).
+        """
+        if not batch.steps:
+            return Tally()
+        results = self._disk.execute(batch.steps)
+        with self._state.transaction():
+            return self._record(batch, results, now_s)
+
+    def _choose(self, choice: "_Choice", fresh: Sequence[TreePath]) -> None:
+        """Work in the order of the log, as much as fits; past rows that wait for their bodies, the fresh ones."""
+        after = (-1, "")
+        while page := self._state.trees.down(after, BATCH_FILES):
+            after = (page[-1].revision, page[-1].path)
+            for node in page:
+                choice.consider(node)
+                if choice.full:
+                    return
+            if len(page) < BATCH_FILES:
+                return
+            if len(choice.wants) >= FETCH_FILES:
+                break
+        chosen = {node.path for node, _ in choice.decided}
+        for node in self._state.trees.down_among(path for path in fresh if path not in chosen):
+            choice.consider(node)
+            if choice.full:
+                return
+
+    def _steps(self, node: Node, action: merge.Action, now_s: float) -> Iterable[Step]:
+        local, stat = node.trees.local, node.stat
+        match action:
+            case merge.Download(version):
+                yield Place(node.path, version, self.bodies.get(version.digest, b""), stat)
+            case merge.KeepBoth(version):
+                assert stat is not None, "there is something to keep"
+                assert local is not None, "and it was read"
+                yield SetAside(node.path, stat, paths.conflict_copy(node.path, self._host, now_s, local.digest))
+                yield Place(node.path, version, self.bodies.get(version.digest, b""), None)
+            case merge.RemoveLocal():
+                assert stat is not None, "there is something to remove"
+                yield Remove(node.path, stat)
+
+    def _record(self, batch: Batch, results: Sequence[Result], now_s: float) -> Tally:
+        agreed: list[Agreement] = []
+        local: list[LocalState] = []
+        refusals: list[Refusal] = []
+        files = size = removed = 0
+        for step, node, result in zip(batch.steps, batch.nodes, results, strict=True):
+            match result, step:
+                case Changed(path), _:
+                    self._survey.again[path] = "down"
+                case Refused(path, reason, lasting), _:
+                    refusals.append(Refusal(path, "down", "refused", reason, lasting))
+                case Done(path, stat), Place(version=version):
+                    agreed.append(Agreement(path, node.revision, version))
+                    local.append(self._seen(path, stat, version.digest))
+                    files, size = files + 1, size + version.size
+                case Done(path), Remove():
+                    agreed.append(Agreement(path, node.revision, None))
+                    local.append(LocalState(path, None, None))
+                    removed += 1
+                case Done(path, stat), SetAside(copy=copy):
+                    assert node.trees.local is not None, "it was set aside"
+                    local.append(LocalState(path, None, None))
+                    local.append(self._seen(copy, stat, node.trees.local.digest))
+        self._state.trees.record(agreed, local, now_s)
+        self._state.refusals.add(refusals)
+        self._state.intents.placed()
+        if removed:
+            self._state.brake.let_through("local", removed)
+        return Tally(files + removed, size, refused=bool(refusals))
+
+    def _seen(self, path: TreePath, stat: Stat | None, digest: Digest) -> LocalState:
+        """What a step left there; when it could not be told apart from a racing write, only a scan knows (R27)."""
+        if stat is not None:
+            return LocalState(path, stat, digest)
+        self._survey.unstable.add(path)
+        return LocalState(path, UNKNOWN, None)
+
+
+class _Choice:
+    """A batch while it is being filled, row by row."""
+
+    def __init__(self, bodies: Mapping[Digest, bytes], missing: Container[Digest], *, halted: bool) -> None:
+        self._bodies = bodies
+        self._missing = missing
+        self._halted = halted
+        self._size = 0
+        self.decided: list[tuple[Node, merge.Action]] = []
+        self.agreed: list[Agreement] = []
+        self.wants: dict[Digest, int] = {}
+        self.lost: list[TreePath] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether the batch ends here (5-sync A.2)."""
+        return len(self.decided) >= BATCH_FILES or self._size >= BATCH_BYTES
+
+    def consider(self, node: Node) -> None:
+        """The row is decided: done in this batch, agreed without the disk, or left for a body or a person."""
+        action = merge.decide(node.trees.base, node.trees.local, node.trees.remote)
+        match action:
+            case merge.RemoveLocal():
+                if not self._halted:
+                    self.decided.append((node, action))
+            case merge.Download(version) | merge.KeepBoth(version):
+                if version.size == 0 or version.digest in self._bodies:
+                    self.decided.append((node, action))
+                    self._size += version.size
+                elif version.digest in self._missing:
+                    self.lost.append(node.path)
+                else:
+                    self.wants[version.digest] = version.size
+            case _:  # only the record lags; or the way up is open once it does not
+                self.agreed.append(Agreement(node.path, node.revision, node.trees.remote))

@@ -1,0 +1,139 @@
+"""What the mirror shows of itself: the last report, as a picture with one state word and its cause (R36)."""
+
+import asyncio
+
+from relayfile.errors import RelayfileError
+from relayfile.mirror.cycle import Report
+from relayfile.mirror.picture import Cause, Picture, Progress, StateWord
+from relayfile.mirror.ports import Clock, Trouble
+from relayfile.mirror.reader import Reader
+
+_DELETIONS = "run `relayfile resume --accept-deletes` to let them through, or `--restore` to undo them"
+
+
+class Board:
+    """Holds what the engine posts, and tells whoever waits that something new hangs there.
+
+    `failure` is the last turn that failed, `gone` why the workspace cannot be reached at all; None when all is well.
+    """
+
+    def __init__(self, clock: Clock, reader: Reader) -> None:
+        self._clock = clock
+        self._reader = reader
+        self._news = asyncio.Event()
+        self._began_s = 0.0
+        self._done = (0, 0)
+        self.report: Report | None = None
+        self.unsaved_cycles = 0
+        self.failure: Cause | None = None
+        self.failing = False
+        self.gone: RelayfileError | None = None
+
+    def post(self, report: Report) -> None:
+        """The report is what everyone sees now."""
+        tally = report.tally
+        idle = self.report is None or self.report.pending.nothing
+        if idle and not tally.files and report.pending.nothing:
+            self._began_s = self._clock.monotonic()
+        elif idle and tally.files and self._clock.monotonic() - self._began_s > 5:
+            self._began_s, self._done = self._clock.monotonic(), (0, 0)
+        self._done = (self._done[0] + tally.files, self._done[1] + tally.size_bytes)
+        self.report = report
+        self.announce()
+
+    def announce(self) -> None:
+        """Whoever waits for news looks again."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def news(self) -> None:
+        """Returns when something was posted after the call."""
+        await self._news.wait()
+
+    def picture(self, login: Trouble | None) -> Picture:
+        """The mirror as it stands."""
+        report, reader = self.report, self._reader
+        state, cause = self._word(login)
+        if report is None:
+            return Picture(state, cause, last_error=self.failure, bootstrapping=True, connection=reader.connection)
+        stream, pending, counters = report.stream, report.pending, report.counters
+        applied = stream.position if pending.oldest is None else min(stream.position, pending.oldest - 1)
+        refused = [(one.path, one.reason) for one in report.refused]
+        return Picture(
+            state,
+            cause,
+            head=max(stream.head, stream.position),
+            observed=stream.position,
+            applied=0 if stream.open and not stream.observed_once else max(0, applied),
+            equal=report.equal,
+            proven_at=counters.proven_at,
+            pending_edits=pending.edits,
+            conflicts=report.conflicts,
+            not_kept=(*refused, *report.left),
+            held_deletions=sum(halt.count for halt in report.halts.values()),
+            engine_starts=counters.engine_starts,
+            cycles=counters.cycles + self.unsaved_cycles,
+            cycles_cancelled=counters.cycles_cancelled,
+            progress=self.progress(),
+            last_error=self.failure,
+            bootstrapping=not stream.observed_once,
+            connection=reader.connection,
+        )
+
+    def progress(self) -> Progress:
+        """How far the present filling or catching up is."""
+        if self.report is None:
+            return Progress()
+        files, size = self._done
+        pending = self.report.pending
+        elapsed_s = self._clock.monotonic() - self._began_s
+        return Progress(
+            files,
+            files + pending.down + pending.edits,
+            size,
+            size + pending.down_bytes,
+            files / elapsed_s if elapsed_s > 0 and not pending.nothing else 0.0,
+        )
+
+    def _word(self, login: Trouble | None) -> tuple[StateWord, Cause | None]:
+        """The first word that fits, and why (R36)."""
+        return self._stopped_by(login) or self._on_its_way()
+
+    def _stopped_by(self, login: Trouble | None) -> tuple[StateWord, Cause] | None:
+        """What keeps the mirror from working, if anything does."""
+        report, reader = self.report, self._reader
+        if self.failing and self.failure is not None and self.failure.code == "state_damaged":
+            return "damaged", self.failure
+        if report is not None and report.damaged:
+            text = "both sides were read again and still differ from the server's digest; run `relayfile logs`"
+            return "damaged", Cause("tree_digest_mismatch", text)
+        if self.gone is not None:
+            return "halted", _cause(self.gone)
+        if report is not None and report.halts:
+            count = sum(halt.count for halt in report.halts.values())
+            return "halted", Cause("mass_deletion", f"{count} deletions wait for a decision; {_DELETIONS}")
+        if login is not None:
+            return login.state, Cause(login.code, login.sentence)
+        if self.failing and self.failure is not None:
+            return "config-error", self.failure
+        if reader.connection == "offline":
+            trouble = reader.trouble
+            return "offline", _cause(trouble) if trouble else Cause("unavailable", "the server cannot be reached")
+        return None
+
+    def _on_its_way(self) -> tuple[StateWord, Cause | None]:
+        report = self.report
+        if report is None or not report.stream.observed_once:
+            return "bootstrapping", None
+        if self._reader.connection != "live" or report.stream.open or report.pending.down:
+            return "catching-up", None
+        if report.conflicts:
+            text = f"{report.conflicts} conflict copies lie beside their files; merge them and delete the copies"
+            return "conflict", Cause("conflict_copies", text)
+        if report.pending.edits:
+            return "pending", Cause("pending_edits", f"{report.pending.edits} local edits are on their way")
+        return "live", None
+
+
+def _cause(error: RelayfileError) -> Cause:
+    return Cause(error.code, f"{error.message}; {error.hint}" if error.hint else error.message)

@@ -1,0 +1,264 @@
+"""One turn of the mirror: gather, plan, intend, execute, record. Synchronous, so it can be tested by the million.
+
+A turn is two transactions around the disk: everything gathered and everything intended in the first, what came of
+it in the second. A turn that fails leaves both sides as they were or as the intents tell; the next begins with
+`begin`, as a restart does.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from relayfile.client.feed import Batch
+from relayfile.core import feed
+from relayfile.core.feed import Reception, Remedy
+from relayfile.core.safety import Direction, Halt
+from relayfile.mirror.apply import Apply, Tally
+from relayfile.mirror.guard import Guard
+from relayfile.mirror.local import Survey
+from relayfile.mirror.measure import Pending
+from relayfile.mirror.ports import Ports
+from relayfile.mirror.proof import Proof
+from relayfile.mirror.refusals import Refusal
+from relayfile.mirror.state import Counters, State, Stream
+from relayfile.mirror.upload import Answer, Parcel, Upload
+from relayfile.model import Cursor, Digest, Put, TreePath
+
+Order: TypeAlias = Literal["accept_deletes", "restore_deletes"]
+MOST_LISTED: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Everything that came in since the last turn.
+
+    `begin` opens the life of a process or mends a turn that failed: the stage is settled and everything is swept;
+    then `flying` are the keys of pushes whose answer will still come. `reset`: the log can no longer be read from
+    the cursor; "view" when that is because the reader's view changed (R22).
+    """
+
+    begin: Literal["start", "resume"] | None = None
+    flying: frozenset[str] = frozenset()
+    batches: Sequence[Batch] = ()
+    reset: Literal["expired", "view"] | None = None
+    hints: frozenset[TreePath] = frozenset()
+    sweep: bool = False
+    answer: Answer | None = None
+    bodies: Mapping[Digest, bytes | None] = field(default_factory=dict)
+    said: tuple[Cursor, bytes] | None = None
+    orders: Sequence[Order] = ()
+    retry: bool = False
+    may_push: bool = False
+    tickets: Sequence["Ticket"] = ()
+
+
+@dataclass(slots=True)
+class Ticket:
+    """The edits someone waits for: (path, content) of those that were pending when the next sweep was done.
+
+    None until then. An edit leaves when the server has it, or when a later edit took its place.
+    """
+
+    edits: dict[TreePath, Digest | None] | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is waited for any more."""
+        return self.edits is not None and not self.edits
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the mirror stands after a turn."""
+
+    stream: Stream
+    pending: Pending
+    counters: Counters
+    conflicts: int
+    halts: Mapping[Direction, Halt]
+    refused: Sequence[Refusal]
+    left: Sequence[tuple[str, str]]
+    equal: bool | None
+    damaged: bool
+    unstable: bool
+    more: bool
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What is to be carried now. `reread`: the feed begins again at the cursor."""
+
+    report: Report
+    parcel: Parcel
+    wants: Mapping[Digest, int]
+    reread: bool
+
+
+class Cycle:
+    """The mirror's state and everything that changes it.
+
+    Runs in: one thread at a time; the engine task awaits each turn.
+    """
+
+    def __init__(self, state: State, ports: Ports) -> None:
+        self._state = state
+        self._ports = ports
+        self._guard = Guard(state)
+        self._survey = Survey(state, ports.scanner)
+        self._apply = Apply(state, ports.disk, self._guard, self._survey, ports.host)
+        self._upload = Upload(state, ports, self._guard, self._survey)
+        self._proof = Proof(state)
+        self._observed = False
+
+    def turn(self, gathered: Gathered) -> Next:
+        """Everything gathered is in the state, and what follows from it was done on the disk or is in the answer.
+
+        Raises:
+            Unavailable: the state or the disk did not work now; begin again with `begin="resume"`.
+            Damaged: the state is not readable.
+        """
+        with self._state.faults():
+            return self._turn(gathered, self._ports.clock.now())
+
+    def count(self, cycles: int, cancelled: int) -> None:
+        """So many cycles more are counted.
+
+        Raises:
+            Unavailable: not now.
+        """
+        with self._state.faults():
+            self._state.count_cycles(cycles, cancelled)
+
+    def _turn(self, gathered: Gathered, now_s: float) -> Next:
+        state = self._state
+        if gathered.begin is not None:
+            self._begin(gathered, now_s)
+        elif gathered.sweep:
+            self._survey.sweep(now_s)
+        with state.transaction():
+            reread = self._gather(gathered, now_s)
+            fresh = [] if reread else self._observe(gathered.batches, now_s)
+            reread = reread or fresh is None
+            batch = self._apply.prepare(fresh or [], now_s)
+            stream = state.stream()
+            parcel = Parcel()
+            if gathered.may_push:
+                parcel = self._upload.prepare(stream, now_s, observed=self._observed)
+        tally = self._apply.carry_out(batch, now_s)
+        if not batch.full:
+            self._apply.bodies.clear()
+            self._apply.lost.clear()
+        for ticket in gathered.tickets:
+            if ticket.edits is None:
+                ticket.edits = state.measure.edits() if gathered.sweep or gathered.begin else None
+            else:
+                ticket.edits = {one: what for one, what in ticket.edits.items() if state.measure.awaits(one, what)}
+        more = batch.full or bool(self._survey.again) or parcel.full
+        report, again = self._report(tally, now_s, more=more)
+        return Next(report, parcel, batch.wants, reread or again)
+
+    def _begin(self, gathered: Gathered, now_s: float) -> None:
+        state = self._state
+        if gathered.begin == "start":
+            state.start_engine()
+        copies = self._ports.disk.recover(state.intents.placing())
+        self._survey.sweep(now_s)
+        with state.transaction():
+            state.intents.set_aside(((copy, copy, 0) for copy in copies), now_s)
+            state.intents.placed()
+        self._upload.orphans = [entry for entry in state.intents.sent() if entry.key not in gathered.flying]
+        self._apply.bodies.clear()
+        self._proof.forget()
+
+    def _gather(self, gathered: Gathered, now_s: float) -> bool:
+        """What came in besides the log; whether the feed must begin again at 0."""
+        state = self._state
+        for order in gathered.orders:
+            if order == "accept_deletes":
+                self._guard.accept()
+            else:
+                self._guard.restore()
+        if gathered.retry:
+            state.refusals.retry()
+        if gathered.answer is not None:
+            self._upload.settle(gathered.answer, state.stream())
+        if gathered.begin is None and not gathered.sweep:
+            self._survey.rescan(gathered.hints, now_s)
+        for digest, body in gathered.bodies.items():
+            if body is None:
+                self._apply.lost.add(digest)
+            else:
+                self._apply.bodies[digest] = body
+        if gathered.said is not None:
+            self._proof.hear(*gathered.said)
+        if gathered.reset is not None:
+            self._observe_again(filtered=gathered.reset == "view")
+            return True
+        return False
+
+    def _observe(self, batches: Sequence[Batch], now_s: float) -> list[TreePath] | None:
+        """The remote tree and the cursor hold what the batches say; which paths those were. None: another log."""
+        state = self._state
+        stream = state.stream()
+        fresh: list[TreePath] = []
+        for batch in batches:
+            match feed.accept(stream.cursor, batch.cursor):
+                case Reception.DUPLICATE:
+                    continue
+                case Reception.RESET:
+                    self._observe_again(filtered=False)
+                    return None
+                case Reception.APPLY:
+                    changes = feed.fold(batch.changes)
+            state.trees.observe(changes, stream.generation, now_s)
+            for change in changes:
+                fresh.append(change.path)
+                if isinstance(change, Put) and change.body is not None:
+                    self._apply.bodies[change.digest] = change.body
+            self._survey.left.update(batch.refused)
+            start = batch.start if stream.open else None
+            if (batch.cursor, batch.head, start) != (stream.cursor, stream.head, stream.start):
+                state.move_cursor(batch.cursor, batch.head, start)
+            if batch.end:
+                self._observed = True
+                if stream.open:
+                    state.end_generation(batch.cursor.position)
+            self._proof.hear(batch.cursor, batch.tree_digest)
+            stream = state.stream()
+        return fresh
+
+    def _observe_again(self, *, filtered: bool) -> None:
+        self._state.begin_generation(filtered=filtered)
+        self._observed = False
+        self._proof.forget()
+
+    def _report(self, tally: Tally, now_s: float, *, more: bool) -> tuple[Report, bool]:
+        """The picture's facts, and whether the feed must begin again because the trees differ."""
+        state = self._state
+        stream = state.stream()
+        pending = state.measure.pending()
+        chosen = self._proof.check(stream, pending, now_s)
+        if chosen is Remedy.OBSERVE_AGAIN:
+            self._observe_again(filtered=False)
+            stream = state.stream()
+        equal: bool | None = None
+        if pending.nothing and self._proof.differs:
+            equal = False
+        elif pending.nothing and self._proof.equal_at == stream.position >= stream.acknowledged:
+            equal = True
+        report = Report(
+            stream,
+            pending,
+            state.counters(),
+            state.measure.conflicts(),
+            dict(self._guard.halts),
+            state.refusals.listed(MOST_LISTED),
+            list(self._survey.left.items()),
+            equal,
+            self._proof.damaged,
+            bool(self._survey.unstable),
+            more,
+            tally,
+        )
+        return report, chosen in {Remedy.REREAD, Remedy.OBSERVE_AGAIN}

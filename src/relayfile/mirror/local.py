@@ -1,0 +1,77 @@
+"""Gather, the local side: what the scanner sees becomes the local tree."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
+
+from relayfile.mirror.ports import Found, Left, Missing, Scanner, Unstable
+from relayfile.mirror.refusals import Refusal, Side
+from relayfile.mirror.state import State
+from relayfile.model import TreePath
+
+CHUNK: Final = 512
+MOST_LISTED: Final = 1_000
+
+
+class Survey:
+    """Looks at the disk, all of it or a few paths.
+
+    `again` are paths whose row the disk contradicted when a step was tried; if a scan finds them just as the row
+    says, something that is never mirrored lies there, and the path waits in place of being tried in a circle.
+    `unstable` are files that were being written; they are looked at again a moment later.
+    """
+
+    def __init__(self, state: State, scanner: Scanner) -> None:
+        self._state = state
+        self._scanner = scanner
+        self.again: dict[TreePath, Side] = {}
+        self.unstable: set[TreePath] = set()
+        self.left: dict[str, str] = {}
+
+    def sweep(self, now_s: float) -> None:
+        """The local tree is what lies on the disk: offline edits and offline deletions are found too."""
+        trees = self._state.trees
+        self.left.clear()
+        self.unstable.clear()
+        trees.begin_sweep()
+        sights = self._scanner.sweep(trees)
+        while chunk := list(islice(sights, CHUNK)):
+            trees.note_swept(sight.path for sight in chunk if not isinstance(sight, Left))
+            self._take(chunk, now_s)
+        trees.see(trees.end_sweep(), now_s)
+        self._give_up_circling(set())
+
+    def rescan(self, hinted: Iterable[TreePath], now_s: float) -> None:
+        """The local tree is what lies at the hinted paths, at those a step stumbled over, and at unstable ones."""
+        paths = {*hinted, *self.again, *self.unstable}
+        if not paths:
+            return
+        self.unstable.clear()
+        self._give_up_circling(self._take(self._scanner.rescan(paths, self._state.trees), now_s))
+
+    def _take(self, sights: Iterable[Found | Missing | Unstable | Left], now_s: float) -> set[TreePath]:
+        certain: list[Found | Missing] = []
+        for sight in sights:
+            if isinstance(sight, Left):
+                if len(self.left) < MOST_LISTED:
+                    self.left[sight.name] = sight.reason
+            elif isinstance(sight, Unstable):
+                self.unstable.add(sight.path)
+            else:
+                certain.append(sight)
+        changed = self._state.trees.see(certain, now_s)
+        for path in changed:
+            self.again.pop(path, None)
+        return changed
+
+    def _give_up_circling(self, changed: set[TreePath]) -> None:
+        stuck = [path for path in self.again if path not in changed and path not in self.unstable]
+        self._state.refusals.add(
+            [
+                Refusal(
+                    path, self.again[path], "in_the_way", "something that is not mirrored lies there", lasting=False
+                )
+                for path in stuck
+            ]
+        )
+        self.again.clear()

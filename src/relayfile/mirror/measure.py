@@ -1,0 +1,104 @@
+"""How far apart the trees are, and the sum that proves them equal (R19). Reads only, but for mending its own sum."""
+
+from dataclasses import dataclass
+
+import apsw
+
+from relayfile.core import digest as tree_digest
+from relayfile.mirror.trees import DOWN, UP
+from relayfile.model import Digest, TreePath
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What is not on both sides yet: paths and bytes to bring down, the oldest position among them, edits to push.
+
+    Paths that are left out for good are not waited for; those refused for a while are.
+    """
+
+    down: int
+    down_bytes: int
+    oldest: int | None
+    edits: int
+
+    @property
+    def nothing(self) -> bool:
+        """Whether everything known is on both sides."""
+        return not self.down and not self.edits
+
+
+class Measure:
+    """Counts and sums over the rows."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._db = connection
+
+    def pending(self) -> Pending:
+        """How much lies between the trees now. Costs what is pending, not what is there."""
+        waited_for = "NOT EXISTS (SELECT 1 FROM refused WHERE refused.path = node.path AND side = '{}' AND lasting)"
+        down, size, oldest = self._db.execute(
+            "SELECT count(*), coalesce(sum(r_size), 0), min(r_revision) FROM node"  # noqa: S608 - our own text
+            f" WHERE {DOWN} AND {waited_for.format('down')}"
+        ).get
+        unsent = self._db.execute(
+            f"SELECT count(*) FROM node WHERE {UP} AND {waited_for.format('up')}"  # noqa: S608 - as above
+            " AND NOT EXISTS (SELECT 1 FROM push WHERE push.path = node.path)"
+        ).get
+        sent = self._db.execute("SELECT count(*) FROM push").get
+        return Pending(down, size, oldest, unsent + sent)
+
+    def edits(self) -> dict[TreePath, Digest | None]:
+        """Every local edit that is not yet the server's, with its content (None: a deletion)."""
+        rows = self._db.execute(
+            f"SELECT path, l_digest FROM node WHERE {UP} AND NOT EXISTS"  # noqa: S608 - our own text
+            " (SELECT 1 FROM refused WHERE refused.path = node.path AND side = 'up' AND lasting)"
+            " UNION SELECT path, digest FROM push"
+        )
+        return {TreePath(path): None if raw is None else Digest(raw) for path, raw in rows}
+
+    def awaits(self, path: TreePath, content: Digest | None) -> bool:
+        """Whether that edit is still not the server's, nor overtaken by a later one."""
+        return bool(
+            self._db.execute(
+                f"SELECT EXISTS (SELECT 1 FROM node WHERE path = ?1 AND l_digest IS ?2 AND {UP} AND NOT EXISTS"  # noqa: S608
+                " (SELECT 1 FROM refused WHERE refused.path = node.path AND side = 'up' AND lasting))"
+                " OR EXISTS (SELECT 1 FROM push WHERE path = ?1 AND digest IS ?2)",
+                (path, content),
+            ).get
+        )
+
+    def kept_sum(self) -> bytes:
+        """What the server's tree digest is if both sides are equal: all local rows, but for each path that is left
+        out what the server has in its place.
+        """
+        total = int.from_bytes(self._sum(), "big")
+        for path, r_digest, r_mode, l_digest, l_mode in self._db.execute(
+            "SELECT path, r_digest, r_mode, l_digest, l_mode FROM node"
+            " WHERE path IN (SELECT path FROM refused WHERE lasting)"
+        ):
+            if l_digest is not None:
+                total -= tree_digest.leaf(path, l_digest, l_mode)
+            if r_digest is not None:
+                total += tree_digest.leaf(path, r_digest, r_mode)
+        return (total % (1 << 256)).to_bytes(32, "big")
+
+    def resum(self) -> bool:
+        """The kept sum is that of the rows; whether it had drifted (R20: before the server is blamed)."""
+        rows = self._db.execute("SELECT path, l_digest, l_mode FROM node WHERE l_digest IS NOT NULL")
+        total = sum(tree_digest.leaf(path, digest, mode) for path, digest, mode in rows)
+        right = (total % (1 << 256)).to_bytes(32, "big")
+        if right == self._sum():
+            return False
+        self._db.execute("UPDATE mirror SET local_sum = ?", (right,))
+        return True
+
+    def conflicts(self) -> int:
+        """How many conflict copies lie on the disk still."""
+        return int(
+            self._db.execute(
+                "SELECT count(*) FROM conflict JOIN node ON node.path = conflict.copy WHERE node.l_ino IS NOT NULL"
+            ).get
+        )
+
+    def _sum(self) -> bytes:
+        return bytes(self._db.execute("SELECT local_sum FROM mirror").get)

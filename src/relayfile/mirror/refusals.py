@@ -1,0 +1,69 @@
+"""The paths that one direction cannot do: listed for people, left out of the work, tried again when that may help."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import apsw
+
+from relayfile.model import TreePath
+
+Side: TypeAlias = Literal["down", "up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A path that cannot lie on this disk (`down`) or that the server does not take (`up`).
+
+    `lasting`: left out until that side changes (R19); else it is tried again after a while.
+    """
+
+    path: TreePath
+    side: Side
+    code: str
+    reason: str
+    lasting: bool
+
+
+class Refusals:
+    """The rows of `refused`."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._db = connection
+
+    def add(self, refusals: Sequence[Refusal]) -> None:
+        """These paths wait, or are left out, each in its direction."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO refused (path, side, code, reason, lasting) VALUES (?, ?, ?, ?, ?)",
+            [(one.path, one.side, one.code, one.reason, one.lasting) for one in refusals],
+        )
+
+    def clear(self, paths: Sequence[TreePath]) -> None:
+        """The server changed these paths, so whatever was refused of them is decided anew."""
+        if self._any():
+            self._db.executemany("DELETE FROM refused WHERE path = ?", [(path,) for path in paths])
+
+    def clear_edited(self, paths: Sequence[TreePath]) -> None:
+        """These files were edited: the server is asked anew, unless it is a path we may not see (R22)."""
+        if self._any():
+            self._db.executemany(
+                "DELETE FROM refused WHERE path = ? AND (side = 'up' OR NOT lasting) AND code <> 'view'",
+                [(path,) for path in paths],
+            )
+
+    def retry(self) -> bool:
+        """What was refused only for a while is work again; whether anything was."""
+        if not self._any():
+            return False
+        self._db.execute("DELETE FROM refused WHERE NOT lasting")
+        return self._db.changes() > 0
+
+    def listed(self, limit: int) -> list[Refusal]:
+        """What is refused now, the lasting ones first."""
+        rows = self._db.execute(
+            "SELECT path, side, code, reason, lasting FROM refused ORDER BY lasting DESC, path LIMIT ?", (limit,)
+        )
+        return [Refusal(TreePath(path), side, code, why, bool(lasting)) for path, side, code, why, lasting in rows]
+
+    def _any(self) -> bool:
+        return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM refused)").get)

@@ -1,0 +1,168 @@
+"""The way up: where only the local tree differs from base, the server follows.
+
+An edit is frozen (its bytes read and checked against the row), written down as a push intent, and only then handed
+to the courier; its outcome settles it. Edits of a path whose push is on its way wait for that outcome.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final, TypeAlias
+
+from relayfile.client.push import Conflict, Outcome, Push, Refused, Stored
+from relayfile.core import merge, outbox
+from relayfile.core.outbox import Entry
+from relayfile.errors import RelayfileError
+from relayfile.mirror.guard import Guard
+from relayfile.mirror.local import Survey
+from relayfile.mirror.ports import Disk, Ports
+from relayfile.mirror.refusals import Refusal
+from relayfile.mirror.state import State, Stream
+from relayfile.mirror.trees import Agreement, Node
+from relayfile.model import TreePath
+
+PARCEL_FILES: Final = 200
+PARCEL_BYTES: Final = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Edits frozen for sending, each with the request that carries it."""
+
+    entries: list[Entry] = field(default_factory=list)
+    pushes: list[Push] = field(default_factory=list)
+
+    def add(self, entry: Entry, body: bytes | None) -> None:
+        """One more edit goes along."""
+        mode = "644" if entry.version is None else entry.version.mode
+        self.entries.append(entry)
+        self.pushes.append(Push(entry.path, entry.key, entry.over, body, mode))
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should go along."""
+        return len(self.pushes) >= PARCEL_FILES or sum(len(push.body or b"") for push in self.pushes) >= PARCEL_BYTES
+
+
+Outcomes: TypeAlias = list[Outcome]
+Answer: TypeAlias = tuple[Parcel, Outcomes | RelayfileError]
+
+
+class Upload:
+    """Brings the server to what lies on the disk.
+
+    `orphans` are entries that were sent by a process or a cycle that ended before it heard the answer.
+    """
+
+    def __init__(self, state: State, ports: Ports, guard: Guard, survey: Survey) -> None:
+        self._state = state
+        self._disk: Disk = ports.disk
+        self._new_key = ports.new_key
+        self._guard = guard
+        self._survey = survey
+        self.orphans: list[Entry] = []
+
+    def settle(self, answer: Answer, stream: Stream) -> int:
+        """What the server said of a parcel is recorded; how many edits it has now."""
+        parcel, outcomes = answer
+        if isinstance(outcomes, RelayfileError):  # the whole request was refused; nothing was written
+            outcomes = [Refused(entry.path, outcomes.code, outcomes.message) for entry in parcel.entries]
+            return self._settle(parcel.entries, outcomes, stream, lasting=False)
+        return self._settle(parcel.entries, outcomes, stream, lasting=True)
+
+    def prepare(self, stream: Stream, now_s: float, *, observed: bool) -> Parcel:
+        """The next edits, frozen and written down. `observed`: this process has read the log up to its head.
+
+        Nothing goes up while a generation is open: what the server has is not known yet.
+
+        Durable: the push intents, once the surrounding transaction is.
+        """
+        parcel = Parcel()
+        if self.orphans:
+            self._adopt_orphans(parcel, stream, observed=observed)
+        if stream.open:
+            return parcel
+        fresh: list[Entry] = []
+        halted = self._guard.review("remote", now_s) is not None
+        deleted = 0
+        for node in self._state.trees.up(PARCEL_FILES, deletions=not halted):
+            if parcel.full:
+                break
+            match merge.decide(node.trees.base, node.trees.local, node.trees.remote):
+                case merge.RemoveRemote(over):
+                    deleted += 1
+                    fresh.append(Entry(self._new_key(), node.path, over, None))
+                    parcel.add(fresh[-1], None)
+                case merge.Upload(over) if frozen := self._freeze(node, over):
+                    fresh.append(frozen[0])
+                    parcel.add(*frozen)
+        self._state.intents.send(fresh)
+        if deleted:
+            self._state.brake.let_through("remote", deleted)
+        return parcel
+
+    def _freeze(self, node: Node, over: int) -> tuple[Entry, bytes] | None:
+        assert node.stat is not None, "an edit lies on the disk"
+        assert node.trees.local is not None, "and was read"
+        body = self._disk.read(node.path, node.stat)
+        if body is None or sha256(body).digest() != node.trees.local.digest:
+            self._survey.again[node.path] = "up"
+            return None
+        return Entry(self._new_key(), node.path, over, node.trees.local), body
+
+    def _adopt_orphans(self, parcel: Parcel, stream: Stream, *, observed: bool) -> None:
+        waiting: list[Entry] = []
+        settled: list[Entry] = []
+        for entry in self.orphans:
+            node = next(iter(self._state.trees.nodes([entry.path])), None)
+            local = node.trees.local if node else None
+            match outbox.after_restart(entry, local, node.trees.remote if node else None, observed=observed):
+                case outbox.Wait():
+                    waiting.append(entry)
+                case outbox.Drop():
+                    settled.append(entry)
+                case outbox.Agreed(revision, version):
+                    self._agree([Agreement(entry.path, revision, version)], stream)
+                    settled.append(entry)
+                case outbox.Resend():
+                    body = None
+                    if entry.version is not None:
+                        assert node is not None, "what was sent"
+                        assert node.stat is not None, "lies there still"
+                        body = self._disk.read(entry.path, node.stat)
+                        if body is None:
+                            self._survey.again[entry.path] = "up"
+                    if (entry.version is not None and body is None) or parcel.full:
+                        waiting.append(entry)
+                    else:
+                        parcel.add(entry, body)
+        self._state.intents.settle(settled)
+        self.orphans = waiting
+
+    def _settle(self, entries: Sequence[Entry], outcomes: Iterable[Outcome], stream: Stream, *, lasting: bool) -> int:
+        agreed: list[Agreement] = []
+        refusals: list[Refusal] = []
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            match outcome:
+                case Stored(_, revision) if revision:
+                    settled = outbox.stored(entry, revision)
+                    agreed.append(Agreement(entry.path, settled.revision, settled.version))
+                case Stored() | Conflict():
+                    if not self._moved_on(entry.path, entry.over):
+                        why = "the server has a newer version; waiting to observe it"
+                        refusals.append(Refusal(entry.path, "up", "overtaken", why, lasting=False))
+                case Refused(_, code, message):
+                    refusals.append(Refusal(entry.path, "up", code, message, lasting))
+        self._state.intents.settle(entries)
+        self._agree(agreed, stream)
+        self._state.refusals.add(refusals)
+        return len(agreed)
+
+    def _agree(self, agreed: list[Agreement], stream: Stream) -> None:
+        self._state.trees.acknowledge(agreed, stream.generation)
+        if agreed:
+            self._state.acknowledge(max(one.revision for one in agreed))
+
+    def _moved_on(self, path: TreePath, over: int) -> bool:
+        """Whether the version that overtook an edit has been observed already."""
+        return any(node.revision > over for node in self._state.trees.nodes([path]))
