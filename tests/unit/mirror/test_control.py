@@ -1,0 +1,119 @@
+"""The control socket, over a real unix socket."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from relayfile.credentials.home import Home
+from relayfile.errors import Halted
+from relayfile.mirror import registry, status
+from relayfile.mirror.control import Control
+from relayfile.mirror.picture import Picture, Progress
+from relayfile.mirror.registry import Record
+
+RECORD = Record("m1", "rw_1", "acme", "/work/acme", "http://one")
+
+
+class Daemon:
+    def __init__(self):
+        self.asked = []
+        self.error = None
+
+    def fragment(self):
+        return status.fragment(RECORD, Picture("live", observed=3, equal=True, proven_at=1.0), {}, pid=1)
+
+    async def current(self, deadline_s):
+        yield Progress(1, 2, 10, 20, 5.0)
+        if self.error:
+            raise self.error
+
+    def decide(self, decision):
+        self.asked.append(decision)
+
+    def stop(self):
+        self.asked.append("stop")
+
+
+@pytest.fixture
+def daemon():
+    return Daemon()
+
+
+@contextlib.asynccontextmanager
+async def connected(folder: Path, daemon, runtime_dir=None):
+    async with Control(folder, daemon, runtime_dir):
+        home = Home(folder.parent.parent)
+        connector = aiohttp.UnixConnector(registry.control_socket(home, folder.name))
+        async with aiohttp.ClientSession("http://mirror", connector=connector) as http:
+            yield http
+
+
+@pytest.fixture
+async def http(place, daemon):
+    folder = Home(place).prepare("mirrors", "m1")
+    async with connected(folder, daemon) as session:
+        yield session
+    assert not list(folder.iterdir()), "nothing is left of the socket"
+
+
+async def test_only_the_owner_may_open_it(http, place):
+    assert (place / "mirrors" / "m1" / "control.sock").stat().st_mode & 0o777 == 0o600
+
+
+async def test_status_is_rendered_as_text_or_json(http):
+    async with http.get("/status?format=text&width=80&color=0") as answer:
+        assert "equal to evt_3" in await answer.text()
+    async with http.get("/status?format=json") as answer:
+        assert (await answer.json())["workspace_name"] == "acme"
+    async with http.get("/status?width=nonsense") as answer:
+        assert answer.status == 200
+    async with http.get("/health") as answer:
+        assert (await answer.json())["ok"]
+
+
+async def test_a_pull_tells_its_progress_and_then_how_it_ended(http, daemon):
+    async with http.post("/pull") as answer:
+        lines = [json.loads(line) for line in (await answer.text()).splitlines()]
+    assert lines == [
+        {"files_done": 1, "files_total": 2, "bytes_done": 10, "bytes_total": 20, "rate": 5.0},
+        {"exit": 0, "message": "equal to evt_3"},
+    ]
+    daemon.error = Halted("a person must decide", hint="`relayfile resume`")
+    async with http.post("/pull") as answer:
+        last = json.loads((await answer.text()).splitlines()[-1])
+    assert last == {"exit": 6, "message": "a person must decide · `relayfile resume`"}
+
+
+async def test_decisions_and_the_end_reach_the_daemon(http, daemon):
+    for deletes in ("accept", "restore"):
+        async with http.post(f"/resume?deletes={deletes}") as answer:
+            assert answer.status == 200
+    async with http.post("/resume?deletes=perhaps") as answer:
+        assert answer.status == 400
+    async with http.post("/stop") as answer:
+        assert (await answer.json()) == {"stopping": True}
+    assert daemon.asked == ["accept", "restore", "stop"]
+
+
+async def test_a_home_with_a_long_path_has_its_socket_elsewhere_and_a_link_to_it(place, daemon):
+    folder = Home(place / ("long" * 30)).prepare("mirrors", "m1")
+    runtime = place / "run"
+    runtime.mkdir()
+    async with connected(folder, daemon, str(runtime)) as session, session.get("/health") as answer:
+        assert answer.status == 200
+        assert (folder / "control.sock").is_symlink()
+    assert not list(runtime.iterdir())
+
+
+async def test_what_a_killed_daemon_left_does_not_keep_the_next_one_from_listening(place, daemon):
+    import socket
+
+    folder = Home(place).prepare("mirrors", "m1")
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(folder / "control.sock"))
+    dead.close()
+    async with connected(folder, daemon) as session, session.get("/health") as answer:
+        assert answer.status == 200
