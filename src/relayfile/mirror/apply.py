@@ -38,11 +38,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a batch achieved."""
+    """What a batch achieved. `copies` are the conflict copies it made: new files, so there is an edit to push."""
 
     files: int = 0
     size_bytes: int = 0
-    refused: bool = False
+    copies: int = 0
 
 
 class Apply:
@@ -136,7 +136,7 @@ class Apply:
         agreed: list[Agreement] = []
         local: list[LocalState] = []
         refusals: list[Refusal] = []
-        files = size = removed = 0
+        files = size = removed = copies = 0
         for step, node, result in zip(batch.steps, batch.nodes, results, strict=True):
             match result, step:
                 case Changed(path), _:
@@ -155,12 +155,13 @@ class Apply:
                     assert node.trees.local is not None, "it was set aside"
                     local.append(LocalState(path, None, None))
                     local.append(self._seen(copy, stat, node.trees.local.digest))
+                    copies += 1
         self._state.trees.record(agreed, local, now_s)
         self._state.refusals.add(refusals)
         self._state.intents.placed()
         if removed:
             self._state.brake.let_through("local", removed)
-        return Tally(files + removed, size, refused=bool(refusals))
+        return Tally(files + removed, size, copies)
 
     def _seen(self, path: TreePath, stat: Stat | None, digest: Digest) -> LocalState:
         """What a step left there; when it could not be told apart from a racing write, only a scan knows (R27)."""

@@ -1,0 +1,311 @@
+"""A disk, a server and a clock in memory, with knobs: what the mirror is given when it is tested by the thousand.
+
+They keep the contracts of `mirror.ports` to the letter and nothing more, so that a test fails for a reason of the
+mirror's own.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from relayfile.client.feed import Batch
+from relayfile.client.push import Conflict, Outcome, Push, Stored
+from relayfile.core import digest as tree_digest
+from relayfile.mirror.cycle import Cycle, Gathered, Next
+from relayfile.mirror.ports import (
+    Changed,
+    Done,
+    Found,
+    Known,
+    Left,
+    Missing,
+    Place,
+    Ports,
+    Refused,
+    Remove,
+    Result,
+    SetAside,
+    Sight,
+    Step,
+    Unstable,
+)
+from relayfile.mirror.state import Identity, State
+from relayfile.model import Change, Cursor, Delete, Digest, Put, Stat, TreePath, Version
+
+
+class Died(BaseException):
+    """The process was killed here. Not an Exception: nothing may catch it."""
+
+
+def path(text: str) -> TreePath:
+    return TreePath.parse(text)
+
+
+def digest_of(body: bytes) -> Digest:
+    return Digest(sha256(body).digest())
+
+
+class SimClock:
+    def __init__(self) -> None:
+        self.at = 1_700_000_000.0
+
+    def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("the cycle does not sleep")
+
+
+@dataclass
+class SimDisk:
+    """Files as (body, stat). `budget` is how many more steps or calls may happen before the process dies."""
+
+    files: dict[TreePath, tuple[bytes, Stat]] = field(default_factory=dict)
+    trash: list[bytes] = field(default_factory=list)
+    ticks: int = 0
+    die_in: int | None = None
+    refuse: dict[TreePath, Refused] = field(default_factory=dict)
+    steps: int = 0
+    before_execute: list = field(default_factory=list)
+
+    def write(self, at: str, body: bytes, mode: str = "644") -> None:
+        self.files[path(at)] = (body, self._stat(body, mode))
+
+    def delete(self, at: str) -> None:
+        self.files.pop(path(at), None)
+
+    def text(self) -> dict[str, bytes]:
+        return {str(one): body for one, (body, _) in sorted(self.files.items())}
+
+    def _stat(self, body: bytes, mode: str) -> Stat:
+        self.ticks += 1
+        return Stat(1, self.ticks, len(body), self.ticks, self.ticks, mode)
+
+    def _live(self) -> None:
+        if self.die_in is not None:
+            if self.die_in == 0:
+                raise Died
+            self.die_in -= 1
+
+    # Disk
+
+    def execute(self, steps: Sequence[Step]) -> list[Result]:
+        for user in self.before_execute:
+            user()
+        self.before_execute.clear()
+        results = []
+        for step in steps:
+            self._live()
+            self.steps += 1
+            results.append(self._one(step))
+        self._live()
+        return results
+
+    def _one(self, step: Step) -> Result:
+        if step.path in self.refuse:
+            return self.refuse[step.path]
+        held = self.files.get(step.path)
+        if (held[1] if held else None) != step.expected:
+            return Changed(step.path)
+        match step:
+            case Place(at, version, body):
+                assert digest_of(body) == version.digest
+                if held:
+                    self.trash.append(held[0])
+                self.files[at] = (body, self._stat(body, version.mode))
+                return Done(at, self.files[at][1])
+            case Remove(at):
+                self.trash.append(self.files.pop(at)[0])
+                return Done(at, None)
+            case SetAside(at, _, copy):
+                if copy in self.files:
+                    return Changed(at)
+                self.files[copy] = self.files.pop(at)
+                return Done(at, self.files[copy][1])
+
+    def read(self, at: TreePath, expected: Stat) -> bytes | None:
+        self._live()
+        held = self.files.get(at)
+        return held[0] if held and held[1] == expected else None
+
+    def recover(self, placing: Mapping[TreePath, Version]) -> list[TreePath]:
+        return []
+
+    # Scanner
+
+    def sweep(self, known: Known) -> Iterator[Found | Unstable | Left]:
+        for at, (body, stat) in list(self.files.items()):
+            yield Found(at, stat, digest_of(body))
+
+    def rescan(self, paths: Iterable[TreePath], known: Known) -> list[Sight]:
+        sights: list[Sight] = []
+        for at in sorted(paths):
+            if at in self.files:
+                body, stat = self.files[at]
+                sights.append(Found(at, stat, digest_of(body)))
+            else:
+                sights.append(Missing(at))
+        return sights
+
+
+@dataclass
+class SimServer:
+    """One workspace. Keeps every body ever written, so that a test can ask whether bytes were lost."""
+
+    epoch: str = "e1"
+    position: int = 0
+    nodes: dict[TreePath, tuple[int, Version | None]] = field(default_factory=dict)
+    bodies: dict[Digest, bytes] = field(default_factory=dict)
+    keys: dict[str, Stored] = field(default_factory=dict)
+    inline: int = 65_536
+    puts: int = 0
+    fetched: int = 0
+
+    def write(self, at: str, body: bytes, mode: str = "644") -> int:
+        self.position += 1
+        version = Version(self.position, digest_of(body), len(body), mode)
+        self.bodies[version.digest] = body
+        self.nodes[path(at)] = (self.position, version)
+        return self.position
+
+    def delete(self, at: str) -> None:
+        if self.nodes.get(path(at), (0, None))[1] is not None:
+            self.position += 1
+            self.nodes[path(at)] = (self.position, None)
+
+    def text(self) -> dict[str, bytes]:
+        return {str(at): self.bodies[one.digest] for at, (_, one) in sorted(self.nodes.items()) if one}
+
+    def digest(self) -> bytes:
+        total = tree_digest.EMPTY
+        for at, (_, version) in self.nodes.items():
+            total = tree_digest.moved(total, at, None, version)
+        return total
+
+    def delta(self, cursor: Cursor, start: int | None, limit: int = 500) -> list[Batch]:
+        """Everything after `cursor` in batches, the last with `end` and the digest."""
+        since = cursor.position
+        first = self.position if since == 0 else start
+        changes: list[Change] = []
+        for at, (position, version) in sorted(self.nodes.items(), key=lambda item: item[1][0]):
+            if position <= since:
+                continue
+            if version is not None:
+                body = self.bodies[version.digest]
+                inline = body if len(body) <= self.inline else None
+                changes.append(Put(at, position, version.digest, version.size, version.mode, inline))
+            elif since and not (first is not None and position <= first):
+                changes.append(Delete(at, position))
+        batches = []
+        for i in range(0, len(changes), limit):
+            some = changes[i : i + limit]
+            batches.append(Batch(some, Cursor(self.epoch, some[-1].position), self.position, first))
+        end = Cursor(self.epoch, self.position)
+        batches.append(Batch([], end, self.position, first, end=True, tree_digest=self.digest()))
+        return batches
+
+    def push(self, pushes: Sequence[Push]) -> list[Outcome]:
+        return [self._push(one) for one in pushes]
+
+    def _push(self, one: Push) -> Outcome:
+        if one.key in self.keys:
+            return self.keys[one.key]
+        position, version = self.nodes.get(one.path, (0, None))
+        current = position if version else 0
+        if current != one.over:
+            return Conflict(one.path, current)
+        self.puts += 1
+        if one.body is None:
+            self.delete(one.path)
+        elif not (version and version.digest == digest_of(one.body) and version.mode == one.mode):
+            self.write(one.path, one.body, one.mode)
+        stored = Stored(one.path, self.nodes[one.path][0])
+        self.keys[one.key] = stored
+        return stored
+
+
+class SimMirror:
+    """One mirror: state in a real file, everything else simulated. `run` turns it until nothing is left to do."""
+
+    def __init__(self, folder: Path, server: SimServer, disk: SimDisk | None = None, name: str = "one") -> None:
+        self.file = folder / f"{name}.db"
+        self.name = name
+        self.server = server
+        self.disk = disk or SimDisk()
+        self.clock = SimClock()
+        self.made = 0
+        self.hints: set[TreePath] = set()
+        self.drop_answers = False
+        self.turns = 0
+        self.last: Next | None = None
+        self.start()
+
+    def start(self) -> None:
+        """The process begins (again)."""
+        self.state = State.open(self.file, Identity("m", "rw", "http://s", 1, 2))
+        self.state._db.pragma("synchronous", "off")  # noqa: SLF001 - a killed process loses nothing by it
+        self.begin: str | None = "start"
+        self.cycle = Cycle(self.state, self.ports())
+
+    def kill(self) -> None:
+        """The process is gone; the disk and what was committed stay."""
+        self.disk.die_in = None
+        self.state.close()
+        self.start()
+
+    def new_key(self) -> str:
+        self.made += 1
+        return f"{self.name}-{self.made:032d}"
+
+    def ports(self) -> Ports:
+        return Ports(
+            self.clock, self.disk, self.disk, None, None, None, lambda: None, "host", lambda: 0.5, self.new_key
+        )
+
+    def edit(self, at: str, body: bytes, mode: str = "644") -> None:
+        self.disk.write(at, body, mode)
+        self.hints.add(path(at))
+
+    def remove(self, at: str) -> None:
+        self.disk.delete(at)
+        self.hints.add(path(at))
+
+    def turn(self, **gathered) -> Next:
+        self.turns += 1
+        self.clock.at += 0.01
+        hints, self.hints = frozenset(self.hints), set()
+        begin, self.begin = self.begin, None
+        gathered.setdefault("may_push", True)
+        self.last = self.cycle.turn(Gathered(begin=begin, hints=hints, **gathered))
+        return self.last
+
+    def run(self, most: int = 60) -> Next:
+        """Turns until both sides are quiet."""
+        done = self.turn()
+        for _ in range(most):
+            carried = self.carry(done)
+            stream = done.report.stream
+            behind = stream.open or stream.position < self.server.position or not done.report.equal
+            if not carried and not done.report.more and not self.hints and not behind:
+                return done
+            batches = () if done.report.more else self.server.delta(stream.cursor, stream.start)
+            done = self.turn(batches=batches, **carried)
+            if not carried and not done.report.more and not done.parcel.pushes and not done.wants and not done.reread:
+                return done
+        raise AssertionError(f"not quiet after {most} turns: {done.report}")
+
+    def carry(self, done: Next) -> dict:
+        """What the turn asked for, done by the server."""
+        carried = {}
+        if done.parcel.pushes:
+            outcomes = self.server.push(done.parcel.pushes)
+            self.last_pushes = done.parcel.pushes
+            carried["answer"] = (done.parcel, outcomes)
+        if done.wants:
+            self.server.fetched += len(done.wants)
+            carried["bodies"] = {one: self.server.bodies.get(one) for one in done.wants}
+        return carried

@@ -1,0 +1,378 @@
+"""The cycle against a simulated disk and server: one turn after another, without a loop or a thread."""
+
+import pytest
+from simulation.world import SimDisk, SimMirror, SimServer, path
+
+from relayfile.mirror.ports import Refused
+
+
+@pytest.fixture
+def server():
+    return SimServer()
+
+
+@pytest.fixture
+def mirror(tmp_path, server):
+    mirror = SimMirror(tmp_path, server)
+    yield mirror
+    mirror.state.close()
+
+
+def assert_equal(mirror, server):
+    assert mirror.disk.text() == server.text()
+    assert mirror.last.report.equal is True
+    assert mirror.last.report.pending.nothing
+
+
+def test_an_empty_folder_is_filled_and_proven_equal(mirror, server):
+    for number in range(1_200):
+        server.write(f"d{number % 7}/f{number}", b"%d" % number)
+    mirror.run()
+    assert_equal(mirror, server)
+    assert server.puts == 0
+
+
+def test_a_second_run_writes_nothing_anywhere(mirror, server):
+    server.write("a", b"1")
+    mirror.edit("b", b"2")
+    mirror.run()
+    steps, puts = mirror.disk.steps, server.puts
+    before = mirror.state._db.total_changes()
+    mirror.turn(batches=server.delta(mirror.last.report.stream.cursor, None))
+    assert (mirror.disk.steps, server.puts) == (steps, puts)
+    assert mirror.state._db.total_changes() == before
+
+
+def test_local_files_go_up_only_after_the_first_observation_has_ended(mirror, server):
+    mirror.edit("mine", b"1")
+    done = mirror.turn()
+    assert not done.parcel.pushes
+    assert done.report.pending.edits == 1
+    mirror.run()
+    assert server.text() == {"mine": b"1"}
+    assert_equal(mirror, server)
+
+
+def test_on_a_first_mount_equal_files_are_adopted_and_different_ones_kept_beside(mirror, server):
+    server.write("same", b"1", "755")
+    server.write("other", b"theirs")
+    mirror.edit("same", b"1")
+    mirror.edit("other", b"mine")
+    mirror.edit("only", b"here")
+    mirror.run()
+    copies = [name for name in server.text() if "(conflict host " in name]
+    assert len(copies) == 1
+    assert server.text()[copies[0]] == b"mine"
+    assert mirror.disk.files[path("other")][0] == b"theirs"
+    assert mirror.disk.files[path("same")][1].mode == "755"
+    assert server.text()["only"] == b"here"
+    assert mirror.last.report.conflicts == 1
+    assert_equal(mirror, server)
+
+
+def test_both_edited_ends_with_theirs_at_the_path_and_ours_beside_it_on_both_sides(mirror, server):
+    server.write("f.txt", b"base")
+    mirror.run()
+    server.write("f.txt", b"theirs")
+    mirror.edit("f.txt", b"mine")
+    mirror.run()
+    assert sorted(server.text().values()) == [b"mine", b"theirs"]
+    assert server.text()["f.txt"] == b"theirs"
+    assert_equal(mirror, server)
+
+
+def test_an_edit_beats_a_delete_either_way(mirror, server):
+    server.write("a", b"1")
+    server.write("b", b"1")
+    server.write("c", b"1")
+    mirror.run()
+    server.delete("a")
+    mirror.edit("a", b"mine")
+    server.write("b", b"theirs")
+    mirror.remove("b")
+    mirror.run()
+    assert server.text() == {"a": b"mine", "b": b"theirs", "c": b"1"}
+    assert_equal(mirror, server)
+
+
+def test_offline_edits_and_offline_deletes_are_found_by_the_sweep_of_a_restart(mirror, server):
+    for name in "abcd":
+        server.write(name, b"1")
+    mirror.run()
+    mirror.disk.write("a", b"2")
+    mirror.disk.delete("b")
+    mirror.kill()
+    mirror.run()
+    assert server.text() == {"a": b"2", "c": b"1", "d": b"1"}
+    assert_equal(mirror, server)
+    assert mirror.last.report.counters.engine_starts == 2
+
+
+def test_an_edit_that_was_sent_is_not_sent_twice_when_the_answer_was_lost(mirror, server):
+    server.write("a", b"1")
+    mirror.run()
+    mirror.edit("a", b"2")
+    done = mirror.turn()
+    server.push(done.parcel.pushes)
+    server.write("a", b"3")
+    mirror.kill()
+    mirror.run()
+    assert server.text() == {"a": b"3"}, "theirs came after ours: no conflict copy is needed"
+    assert server.puts == 1
+    assert_equal(mirror, server)
+
+
+def test_an_edit_over_one_whose_answer_was_lost_makes_no_conflict_copy(mirror, server):
+    server.write("a", b"1")
+    mirror.run()
+    mirror.edit("a", b"2")
+    server.push(mirror.turn().parcel.pushes)
+    mirror.disk.write("a", b"3")
+    mirror.kill()
+    mirror.run()
+    assert server.text() == {"a": b"3"}
+    assert_equal(mirror, server)
+
+
+def test_a_later_edit_waits_for_the_one_on_its_way(mirror, server):
+    mirror.run()
+    mirror.edit("a", b"1")
+    first = mirror.turn()
+    mirror.edit("a", b"2")
+    second = mirror.turn()
+    assert [push.body for push in first.parcel.pushes] == [b"1"]
+    assert not second.parcel.pushes
+    assert second.report.pending.edits == 1
+    mirror.turn(answer=(first.parcel, server.push(first.parcel.pushes)))
+    mirror.carry(mirror.last)
+    mirror.kill()
+    mirror.run()
+    assert server.text() == {"a": b"2"}
+
+
+def test_an_expired_cursor_observes_again_and_keeps_base(mirror, server):
+    for name in "abc":
+        server.write(name, name.encode() * 70_000)
+    mirror.run()
+    fetched = server.fetched
+    server.write("d", b"1")
+    server.delete("a")
+    del server.nodes[path("a")]  # its tombstone is pruned
+    mirror.edit("b", b"mine")
+    done = mirror.turn(reset="expired", may_push=False)
+    assert done.reread
+    assert done.report.stream.open
+    mirror.run()
+    assert sorted(server.text()) == ["b", "c", "d"]
+    assert server.text()["b"] == b"mine"
+    assert server.fetched == fetched, "bodies only where digests differ"
+    assert_equal(mirror, server)
+
+
+def test_another_log_begins_a_new_generation(mirror, server):
+    server.write("a", b"1")
+    mirror.run()
+    server.epoch = "e2"
+    server.position += 1_000
+    server.write("b", b"2")
+    mirror.run()
+    assert_equal(mirror, server)
+    assert mirror.last.report.stream.epoch == "e2"
+
+
+def test_paths_a_view_no_longer_shows_stay_on_the_disk_unsynced_and_listed(mirror, server):
+    server.write("open", b"1")
+    server.write("secret", b"2")
+    mirror.run()
+    hidden = server.nodes.pop(path("secret"))
+    mirror.turn(reset="view")
+    mirror.run()
+    assert mirror.disk.text() == {"open": b"1", "secret": b"2"}
+    assert [(one.path, one.code) for one in mirror.last.report.refused] == [("secret", "view")]
+    assert mirror.last.report.equal is True
+    mirror.edit("secret", b"mine")
+    mirror.run()
+    assert server.text() == {"open": b"1"}, "an edit of it is kept, not sent"
+    server.position += 1
+    server.nodes[path("secret")] = (server.position, hidden[1])
+    mirror.run()
+    assert_equal(mirror, server)
+    assert sorted(server.text().values()) == [b"1", b"2", b"mine"]
+
+
+def test_a_mass_deletion_waits_for_a_person_while_the_rest_goes_on(mirror, server):
+    for number in range(100):
+        server.write(f"f{number}", b"%d" % number)
+    mirror.run()
+    for number in range(60):
+        server.delete(f"f{number}")
+    server.write("new", b"new")
+    mirror.turn(batches=server.delta(mirror.last.report.stream.cursor, None))
+    assert mirror.last.report.halts["local"].count == 60
+    assert len(mirror.disk.files) == 101
+    mirror.turn(orders=["accept_deletes"])
+    mirror.run()
+    assert_equal(mirror, server)
+    assert not mirror.last.report.halts
+
+
+def test_a_local_mass_deletion_can_be_undone(mirror, server):
+    for number in range(100):
+        server.write(f"f{number}", b"%d" % number)
+    mirror.run()
+    for number in range(60):
+        mirror.remove(f"f{number}")
+    mirror.edit("z", b"new")
+    mirror.turn()
+    mirror.turn(**mirror.carry(mirror.last))
+    assert mirror.last.report.halts["remote"].count == 60
+    assert len(server.text()) == 101, "the new file went up all the same"
+    mirror.turn(orders=["restore_deletes"])
+    mirror.run()
+    assert_equal(mirror, server)
+    assert len(server.text()) == 101
+
+
+def test_renaming_a_large_folder_is_no_mass_deletion(mirror, server):
+    for number in range(100):
+        server.write(f"old/f{number}", b"%d" % number)
+    mirror.run()
+    mirror.clock.at += 1_000
+    for number in range(100):
+        mirror.remove(f"old/f{number}")
+        mirror.edit(f"new/f{number}", b"%d" % number)
+    mirror.run()
+    assert sorted(server.text()) == sorted(f"new/f{number}" for number in range(100))
+    assert_equal(mirror, server)
+
+
+def test_a_folder_emptied_at_once_halts(mirror, server):
+    server.write("a", b"1")
+    server.write("b", b"2")
+    mirror.run()
+    mirror.disk.files.clear()
+    mirror.kill()
+    mirror.turn()
+    mirror.turn(batches=server.delta(mirror.last.report.stream.cursor, None))
+    assert mirror.last.report.halts["remote"].emptied
+    assert server.text() == {"a": b"1", "b": b"2"}
+
+
+def test_a_refused_path_stops_nothing_else_and_is_left_out_of_the_proof(mirror, server):
+    server.write("a", b"1")
+    server.write("bad", b"2")
+    server.write("node_modules/x", b"3")
+    mirror.disk.refuse[path("bad")] = Refused(path("bad"), "this name cannot exist here", lasting=True)
+    mirror.run()
+    assert mirror.disk.text() == {"a": b"1"}
+    assert mirror.last.report.equal is True
+    assert {one.path for one in mirror.last.report.refused} == {"bad", "node_modules/x"}
+
+
+def test_what_a_full_disk_refused_is_tried_again(mirror, server):
+    server.write("a", b"1")
+    server.write("b", b"2")
+    mirror.disk.refuse[path("b")] = Refused(path("b"), "disk full")
+    mirror.turn()
+    mirror.turn(batches=server.delta(mirror.last.report.stream.cursor, None))
+    assert mirror.last.report.pending.down == 1
+    assert mirror.last.report.equal is None
+    mirror.disk.refuse.clear()
+    mirror.turn(retry=True)
+    mirror.run()
+    assert_equal(mirror, server)
+
+
+def test_a_write_that_races_with_a_download_is_kept(mirror, server):
+    server.write("a", b"1")
+    mirror.run()
+    server.write("a", b"2")
+    mirror.disk.before_execute.append(lambda: mirror.edit("a", b"mine"))
+    mirror.run()
+    assert sorted(server.text().values()) == [b"2", b"mine"]
+    assert_equal(mirror, server)
+
+
+def test_large_bodies_are_fetched_apart(mirror, server):
+    for number in range(40):
+        server.write(f"big{number}", b"%d" % number * 70_000)
+    mirror.run()
+    assert server.fetched >= 40
+    assert_equal(mirror, server)
+
+
+def test_a_version_the_server_no_longer_has_is_waited_out(mirror, server):
+    server.write("a", b"x" * 70_000)
+    body = server.bodies.pop(server.nodes[path("a")][1].digest)
+    server.inline = -1
+    server.bodies[server.nodes[path("a")][1].digest] = body
+    mirror.turn()
+    done = mirror.turn(batches=server.delta(mirror.last.report.stream.cursor, None))
+    mirror.turn(bodies=dict.fromkeys(done.wants))
+    assert [one.code for one in mirror.last.report.refused] == ["missing"]
+    server.write("a", b"y")
+    mirror.run()
+    assert_equal(mirror, server)
+
+
+def test_a_false_digest_is_reread_then_observed_again_then_reported(mirror, server, monkeypatch):
+    server.write("a", b"1")
+    mirror.run()
+    server.write("a", b"2")
+    true = server.digest
+    monkeypatch.setattr(server, "digest", lambda: b"\x01" * 32)
+    seen = []
+    for _ in range(6):
+        stream = mirror.last.report.stream
+        done = mirror.turn(batches=server.delta(stream.cursor, stream.start))
+        seen.append((done.reread, done.report.stream.open, done.report.damaged))
+    assert seen[0] == (True, False, False)
+    assert seen[1] == (True, True, False)
+    assert seen[2][2] is True
+    assert done.report.equal is False
+    monkeypatch.setattr(server, "digest", true)
+    mirror.turn(batches=server.delta(mirror.last.report.stream.cursor, None))
+    assert mirror.last.report.equal is True
+    assert not mirror.last.report.damaged
+
+
+def test_its_own_sum_is_mended_before_the_server_is_blamed(mirror, server):
+    server.write("a", b"1")
+    mirror.run()
+    mirror.state._db.execute("UPDATE mirror SET local_sum = zeroblob(32)")
+    server.write("b", b"1")
+    mirror.run()
+    assert_equal(mirror, server)
+
+
+def test_a_file_takes_the_place_of_a_folder_and_back(mirror, server):
+    server.write("a/b", b"1")
+    server.write("k", b"1")
+    mirror.run()
+    server.delete("a/b")
+    server.write("a", b"2")
+    mirror.run()
+    assert_equal(mirror, server)
+
+
+def test_a_mirror_of_the_same_disk_and_another_state_adopts_everything(tmp_path, mirror, server):
+    for number in range(30):
+        server.write(f"f{number}", b"%d" % number)
+    mirror.run()
+    again = SimMirror(tmp_path, server, SimDisk(files=dict(mirror.disk.files), ticks=10_000), name="two")
+    again.run()
+    assert again.disk.steps == 0
+    assert_equal(again, server)
+    again.state.close()
+
+
+def test_a_chmod_travels(mirror, server):
+    server.write("a", b"1")
+    server.write("b", b"1")
+    mirror.run()
+    mirror.edit("a", b"1", "755")
+    server.write("b", b"1", "755")
+    mirror.run()
+    assert server.nodes[path("a")][1].mode == "755"
+    assert mirror.disk.files[path("b")][1].mode == "755"
+    assert_equal(mirror, server)
