@@ -100,9 +100,9 @@ def _granted(word: str, workspace: str | None) -> Iterable[tuple[str, str]]:
         if len(parts) < 3 or parts[0] not in {"relayfile", "*"}:
             return []
         resource, act, pattern = parts[1], parts[2], parts[3] if len(parts) > 3 else _EVERYWHERE
-    if pattern not in {"", _EVERYWHERE} and not pattern.startswith("/"):
-        return []
-    if pattern in {"", "/*", "/**"}:
+    if pattern != _EVERYWHERE and not pattern.startswith("/"):
+        return []  # an empty path too: a forgotten variable must not mean everywhere
+    if pattern in {"/*", "/**"}:
         pattern = _EVERYWHERE
     return [(action, pattern) for action in ACTIONS if action != ACCOUNT and _names(action, resource, act)]
 
