@@ -24,6 +24,7 @@ PID_FILE: Final = "server.pid"
 GRACE_S: Final = 3
 KEEP_ALIVE_S: Final = 75
 MAX_SOCKET_MESSAGE_BYTES: Final = 32 * 1024
+_REFUSED_UPGRADE: Final = "ASGI callable returned without completing handshake."
 SWITCH_INTERVAL_S: Final = 0.001
 """Threads take turns this often: a long commit must not hold up the frame that tells of the last one."""
 
@@ -40,6 +41,7 @@ def serve(settings: Settings) -> int:
     """
     os.umask(0o077)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").addFilter(_is_trouble)
     with lease(settings.data), listening(settings.listen) as listener:
         app = create(settings)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -49,6 +51,11 @@ def serve(settings: Settings) -> int:
         server = _Server(_config(app), settings, url_of(settings.listen, listener), app.state.welcome)
         server.run(sockets=[listener])
         return 0 if server.started else 70
+
+
+def _is_trouble(record: logging.LogRecord) -> bool:
+    """Whether the record tells of trouble: uvicorn takes each upgrade refused with an answer for a fault of ours."""
+    return record.msg != _REFUSED_UPGRADE
 
 
 @contextmanager
@@ -133,6 +140,7 @@ def _config(app: Starlette) -> uvicorn.Config:
         ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
+        log_level="warning",  # at "info" it logs the query of a socket, which may hold a token
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,

@@ -94,9 +94,10 @@ class Views:
         """
         log = feed.log_of(connection, access.workspace)
         principal = access.principal
-        who = Who(principal.subject, access.workspace, principal.scopes, owner=access.role == "owner")
+        owner = access.role == "owner" and principal.workspace is None  # in person, not an agent's token
+        who = Who(principal.subject, access.workspace, principal.scopes, owner)
         acl = self._acl(connection, log)
-        return View(log, access, acl, who, _name(access, log, acl))
+        return View(log, access, acl, who, _name(access, log, acl, who))
 
     def digest(self, connection: apsw.Connection, view: View) -> tuple[bytes, int]:
         """The tree digest of what the view shows at its log's head, and how many files that is."""
@@ -121,13 +122,12 @@ class Views:
 _NO_RULES: Final = Acl()
 
 
-def _name(access: Access, log: Log, acl: Acl) -> str:
+def _name(access: Access, log: Log, acl: Acl, who: Who) -> str:
     if access.scopes.everywhere(READ) and not acl:
         return ""
-    principal = access.principal
     parts = [access.scopes.fingerprint(READ).hex(), str(log.acl_position)]
     if acl:
-        parts += [principal.subject, access.role, *sorted(principal.scopes)]
+        parts += [who.subject, str(who.owner), *sorted(who.scopes)]
     return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

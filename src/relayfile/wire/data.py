@@ -203,7 +203,7 @@ class TreeEntry(_SparseBody, frozen=True, kw_only=True):
 
     path: str
     type: Literal["file", "dir"]
-    revision: str = "dir"
+    revision: str
     content_hash: str = ""
     provider: str = ""
     provider_object_id: str = ""
