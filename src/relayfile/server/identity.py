@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute
 from relayfile.server.accounts import Accounts, OwnerSignin, first_owner
 from relayfile.server.auth import OAuthRoutes
 from relayfile.server.bearer import Bearer
-from relayfile.server.config import Lifetimes, Settings
+from relayfile.server.config import Lifetimes, Listen, Settings
 from relayfile.server.dashboard.device import DevicePage
 from relayfile.server.dashboard.pages import Pages
 from relayfile.server.device import Devices
@@ -95,7 +95,7 @@ def _told(settings: Settings, first: str | None) -> list[str]:
     """What the operator should know at this start, one sentence a line."""
     lines = []
     if first is not None:
-        lines.append(f"first start: {first}")
+        lines.append(f"first start: run `relayfile login {_address(settings.listen)}` and {first}")
     elif settings.owner.name or settings.owner.password_file:
         lines.append("the owner settings are ignored: this data folder has accounts already")
     if _overlap_too_long(settings.lifetimes):
@@ -103,6 +103,11 @@ def _told(settings: Settings, first: str | None) -> list[str]:
             "warning: the refresh overlap is longer than an access lifetime; old clients can renew unnoticed for long"
         )
     return lines
+
+
+def _address(listen: Listen) -> str:
+    """Where people reach the server, as far as it is known before it listens."""
+    return listen.public_url or (f"http://{listen.host}:{listen.port}" if listen.port else "ADDRESS")
 
 
 def _overlap_too_long(lifetimes: Lifetimes) -> bool:

@@ -16,7 +16,7 @@ def accounts_of(database):
 
 def test_the_first_start_makes_an_owner_and_private_keys_and_says_how_to_sign_in(database, settings):
     identity = Identity.open(database, settings)
-    assert "sign in as 'owner' with the password you gave" in identity.welcome
+    assert "run `relayfile login http://127.0.0.1:8080` and sign in as 'owner'" in identity.welcome
     files = [*(settings.data / "keys").iterdir(), settings.data / "owner-signin"]
     assert len(files) == 4
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
@@ -76,6 +76,12 @@ def test_keys_that_others_may_read_are_mended(database, settings):
 def test_an_overlap_longer_than_an_access_lifetime_is_warned_of(database, settings):
     long = replace(settings, lifetimes=Lifetimes(access_ttl_s=30, refresh_overlap_s=60))
     assert "overlap" in Identity.open(database, long).welcome
+
+
+def test_a_restore_is_remembered_over_later_starts(database, settings):
+    Identity.open(database, settings, restored=True)
+    Identity.open(database, settings)
+    assert len(database.read_now(lambda c: c.execute("SELECT at FROM restored").fetchall())) == 1
 
 
 async def test_the_owners_word_is_void_after_the_end(database, settings):
