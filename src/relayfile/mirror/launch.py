@@ -81,9 +81,8 @@ def start(home: Home, record: Record, *, within_s: float = READY_WITHIN_S) -> No
             code="no_daemon",
             hint=f"see {home.mirrors / record.id / LOG}",
         )
+    process.returncode = 0  # it lives on without us: nobody here will ask how it ended
     _judge(said, record)
-    # it lives on without us; when it ends before we do, nobody waits for it
-    process.returncode = 0
 
 
 def stop(home: Home, record: Record, *, within_s: float = STOP_WITHIN_S) -> bool:
