@@ -1,8 +1,11 @@
 """A database with this version's schema in the test's own process, and settings for an identity over it."""
 
+import shutil
+
 import pytest
 
 from relayfile.server.config import Lifetimes, Owner, Settings
+from relayfile.server.keys import Keys
 from relayfile.server.store.database import Database, connect
 from relayfile.server.store.migrations import migrate
 
@@ -20,8 +23,35 @@ def database(tmp_path):
     made.close()
 
 
+@pytest.fixture(scope="session")
+def made_keys(tmp_path_factory):
+    """Keys made once: an RSA key costs a moment."""
+    folder = tmp_path_factory.mktemp("keys")
+    connection = connect(folder / "relayfile.db")
+    migrate(connection)
+    Keys.open(folder / "keys", connection)
+    connection.close()
+    return folder / "keys"
+
+
 @pytest.fixture
-def settings(tmp_path):
+def keys_folder(made_keys, tmp_path):
+    """A folder with good keys that no database remembers yet."""
+    shutil.copytree(made_keys, tmp_path / "keys")
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def keys(database, keys_folder):
+    """Those keys, opened."""
+    connection = connect(database.path)
+    made = Keys.open(keys_folder, connection)
+    connection.close()
+    return made
+
+
+@pytest.fixture
+def settings(tmp_path, keys_folder):
     """Settings whose owner signs in with `PASSWORD`."""
     (tmp_path / "password").write_text(PASSWORD + "\n")
     return Settings(tmp_path, owner=Owner("Owner", tmp_path / "password"), lifetimes=Lifetimes(access_ttl_s=60))

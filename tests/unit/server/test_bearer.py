@@ -11,20 +11,10 @@ from relayfile.errors import Forbidden, LoginRequired, NotFound, RelayfileError
 from relayfile.server.bearer import Access, Bearer, presented
 from relayfile.server.config import Lifetimes
 from relayfile.server.grants import Grants, Issued, Refused, Wish
-from relayfile.server.keys import Keys
 from relayfile.server.store import accounts, workspaces
-from relayfile.server.store.database import connect
 from relayfile.wire.auth import ClientName
 
 CLIENT = ClientName("test", "here", 1)
-
-
-@pytest.fixture
-def keys(database, tmp_path):
-    connection = connect(database.path)
-    made = Keys.open(tmp_path / "keys", connection)
-    connection.close()
-    return made
 
 
 @pytest.fixture

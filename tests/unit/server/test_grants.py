@@ -13,21 +13,11 @@ from relayfile.server import grants as module
 from relayfile.server.bearer import Bearer
 from relayfile.server.config import Lifetimes
 from relayfile.server.grants import Grants, Issued, Wish
-from relayfile.server.keys import Keys
 from relayfile.server.store import accounts, families
-from relayfile.server.store.database import connect
 from relayfile.wire.auth import ClientName, RefreshToken
 
 CLIENT = ClientName("test", "here", 1)
 WISH = Wish(CLIENT, "fs:read", old_clients=False, door="test")
-
-
-@pytest.fixture
-def keys(database, tmp_path):
-    connection = connect(database.path)
-    made = Keys.open(tmp_path / "keys", connection)
-    connection.close()
-    return made
 
 
 @pytest.fixture
