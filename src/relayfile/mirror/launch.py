@@ -98,7 +98,7 @@ def stop(home: Home, record: Record, *, within_s: float = STOP_WITHIN_S) -> bool
         with contextlib.suppress(ProcessLookupError):
             os.kill(running, signal.SIGTERM)
     deadline = time.monotonic() + within_s
-    while pid(home, record) == running:
+    while _lives(running):
         if time.monotonic() > deadline:
             raise Unavailable(
                 f"the daemon {running} of {record.directory} has not ended within {within_s:.0f} s",
@@ -171,6 +171,19 @@ def failure_line(error: RelayfileError) -> str:
             "pid": error.pid if isinstance(error, LeaseHeld) else None,
         }
     )
+
+
+def _lives(process: int) -> bool:
+    """Whether the process is still there; one that ended and is our own child is laid to rest."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(process, os.WNOHANG)
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # the number is another user's now
+        return False
+    return True
 
 
 def _asked_to_stop(home: Home, record: Record) -> bool:

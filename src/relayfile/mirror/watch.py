@@ -159,6 +159,8 @@ class LocalWatcher:
             return  # no path of a workspace; the next sweep lists it
         if mask & Mask.MODIFY or (mask & Mask.CREATE and self._is_being_written(path)):
             self._settling.opened(path)
+        elif mask & _GONE:
+            self._settling.gone(path)
         else:
             self._settling.changed(path)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from asyncinotify import Inotify
 
-from relayfile.mirror.settle import QUIET_S, SETTLE_S, STILL_OPEN_S, Settling
+from relayfile.mirror.settle import GONE_AT_MOST_S, GONE_QUIET_S, QUIET_S, SETTLE_S, STILL_OPEN_S, Settling
 from relayfile.mirror.watch import LocalWatcher
 from relayfile.model import TreePath
 
@@ -177,6 +177,34 @@ def test_a_file_that_stays_open_is_looked_at_within_a_second_and_sooner_when_it_
     clock.now += STILL_OPEN_S / 2
     assert settling.settled() == [path]
     settling.opened(path)
+    settling.changed(path)
+    assert settling.settled() == [path]
+    assert settling.next_in_s() is None
+
+
+def test_deletions_wait_for_one_another_but_not_for_ever():
+    clock = Hands()
+    settling = Settling(clock)
+    gone = [TreePath(f"{number}") for number in range(40)]
+    for path in gone[:3]:
+        settling.gone(path)
+        assert settling.settled() == []
+        clock.now += GONE_QUIET_S / 2
+    clock.now += GONE_QUIET_S / 2
+    assert sorted(settling.settled()) == gone[:3]
+    told = []
+    began = clock.now
+    while not told:
+        settling.gone(gone[3])
+        clock.now += GONE_QUIET_S / 2
+        told = settling.settled()
+    assert clock.now - began <= GONE_AT_MOST_S + GONE_QUIET_S
+
+
+def test_a_name_that_comes_back_at_once_is_an_edit():
+    clock, path = Hands(), TreePath("a")
+    settling = Settling(clock)
+    settling.gone(path)
     settling.changed(path)
     assert settling.settled() == [path]
     assert settling.next_in_s() is None
