@@ -247,8 +247,8 @@ def _read(received: _Received, grant: Callable[[_Received], tuple[Grant, str | N
     if isinstance(error, str) and error in ENDING_ERRORS:
         return Ended(error, _word(body, "error_reason"), _word(body, "error_description"), _word(body, "request_id"))
     cause = f"HTTP {answer.status}" + (f" {error[:60]}" if isinstance(error, str) else "")
-    # A 5xx may have been made by a proxy after the server had rotated.
-    return Unanswered(cause, answer.status >= 500, retry_after_s(answer), answer.status)
+    # These a proxy may have made after the server had rotated; 503 and 429 are said before anything is done.
+    return Unanswered(cause, answer.status in {500, 502, 504}, retry_after_s(answer), answer.status)
 
 
 def _oauth_grant(received: _Received) -> tuple[Grant, str | None]:

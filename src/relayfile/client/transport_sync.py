@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from relayfile import __version__
-from relayfile.client.answers import Answer, json_object
+from relayfile.client.answers import NOT_RELAYFILE, Answer, json_object
 from relayfile.client.api import Request
 from relayfile.client.origin import Origin
 from relayfile.core import schedule
@@ -105,7 +105,8 @@ class SyncClient:
         """A login that is busy or out of reach has had its retries; a request that may have acted is not repeated."""
         if error.code.startswith("auth_") or error.code == "token_rejected":
             return False
-        return request.repeatable or error.code == "offline" or error.status in {429, 503}
+        unknown = error.code in {"disconnected", "timeout", NOT_RELAYFILE} or error.status not in {429, 503}
+        return request.repeatable or not unknown
 
     def _authorised(self, request: Request[T]) -> Answer:
         token = None if request.anonymous or self._token is None else self._token()

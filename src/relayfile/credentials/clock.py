@@ -30,7 +30,7 @@ class SystemClock:
     def boot_id(self) -> str:
         """As the kernel says; empty where it does not, and then only the wall clock counts across processes."""
         try:
-            return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+            return Path("/proc/sys/kernel/random/boot_id").read_bytes().decode().strip()
         except OSError:
             return ""
 

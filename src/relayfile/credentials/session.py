@@ -44,6 +44,7 @@ class Session:
         self._limits = limits or schedule.Limits()
         self._flight = threading.Lock()
         self._seen: tuple[Signature, Content, Ending | None] | None = None
+        self._torn: tuple[Signature, Damaged] | None = None
         self._point = ("", 0.0)
         self._trouble: RelayfileError | None = None
 
@@ -203,8 +204,15 @@ class Session:
     def _look(self) -> tuple[Content, Ending | None]:
         """The file and any verdict on it, read again only when either has changed."""
         signature = self.file.signature()
+        if self._torn is not None and self._torn[0] == signature:
+            # It was looked at for 100 ms and nobody has touched it since.
+            raise self._torn[1]
         if self._seen is None or self._seen[0] != signature:
-            content = self.file.read(self.clock)
+            try:
+                content = self.file.read(self.clock)
+            except Damaged as error:
+                self._torn = (self.file.signature(), error)
+                raise
             ending = _ending_of(content.pair, self.file)
             if self._seen is not None and self._seen[1].pair != content.pair:
                 # Trouble with one pair says nothing about the next, which somebody else may have brought.
