@@ -106,6 +106,11 @@ async def test_a_closed_database_refuses_instead_of_keeping_anyone_waiting(datab
         await database.write(insert(1))
 
 
+def test_the_writer_syncs_every_commit_and_keeps_a_log_beside_the_database(database):
+    told = database.write_now(lambda each: (each.pragma("synchronous"), each.pragma("journal_mode")))
+    assert told == (2, "wal"), "FULL: acknowledged survives a power failure, which no test here can cause"
+
+
 async def test_reads_see_one_snapshot_and_never_write(database):
     await database.write(insert(1))
     with pytest.raises(apsw.ReadOnlyError):
