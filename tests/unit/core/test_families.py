@@ -349,7 +349,7 @@ class Flagged(Interleavings):
 
 TestUnflagged = Unflagged.TestCase
 TestFlagged = Flagged.TestCase
-TestUnflagged.settings = TestFlagged.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestUnflagged.settings = TestFlagged.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.parametrize("silent", [True, False])
