@@ -12,9 +12,10 @@ from typing import Final
 from relayfile.core import schedule
 from relayfile.core import session as core
 from relayfile.credentials.clock import Clock, SystemClock
-from relayfile.credentials.file import CredentialFile, Signature
+from relayfile.credentials.file import CredentialFile
 from relayfile.credentials.lock import Lock
 from relayfile.credentials.renewal import Exchange, Renewal, login_ended, not_signed_in
+from relayfile.credentials.sight import Sight
 from relayfile.errors import Damaged, LoginRequired, Misconfigured, RelayfileError, Unavailable, UsageError
 from relayfile.model import Grant, Secret
 from relayfile.wire.credentials import Content, Ending, Obtained, Pair, Tombstone, fingerprint
@@ -43,10 +44,8 @@ class Session:
         self._exchange = exchange
         self._limits = limits or schedule.Limits()
         self._flight = threading.Lock()
-        self._seen: tuple[Signature, Content, Ending | None] | None = None
-        self._torn: tuple[Signature, Damaged] | None = None
-        self._point = ("", 0.0)
-        self._trouble: RelayfileError | None = None
+        self._sight = Sight(file, role, self.clock, chance)
+        self._trouble: tuple[str, RelayfileError] | None = None
 
     def token(self, min_ttl_s: float = 0.0) -> Secret:
         """A usable access token, good for `min_ttl_s` if its life allows; renewed first when it must be.
@@ -56,7 +55,7 @@ class Session:
             Unavailable: it could not be renewed now (`auth_busy`: another is at it), and the old one has ended.
             Misconfigured: this machine must be mended first, and the old one has ended.
         """
-        pair, worth = self._worth(min_ttl_s)
+        pair, worth = self._sight.worth(min_ttl_s)
         if pair is not None and worth is core.Urgency.FINE:
             return pair.grant.access_token
         advisable = pair is not None and worth is core.Urgency.ADVISABLE
@@ -81,16 +80,16 @@ class Session:
 
     def current(self) -> Secret | None:
         """The access token of the file while it lasts, without a lock or a request; None when it has none."""
-        pair, _ = self._worth()
+        pair, _ = self._sight.worth()
         if pair is None:
             return None
-        left_s = self._life(pair).left_s
+        left_s = self._sight.life(pair).left_s
         return pair.grant.access_token if left_s is None or left_s > 0 else None
 
     def due_in_s(self) -> float | None:
         """In how long this role renews; 0 now; None: there is no login, or no end of it is known."""
-        pair, _ = self._worth()
-        return None if pair is None else core.due_in_s(self._life(pair), self._role, self._point_of(pair))
+        pair, _ = self._sight.worth()
+        return None if pair is None else self._sight.due_in_s(pair)
 
     def adopt(self, grant: Grant, *, scope: str | None = None, replace: bool = False) -> None:
         """`grant` is the login of this file, whatever was there; the login it replaces is revoked if it can be.
@@ -154,33 +153,36 @@ class Session:
     @property
     def trouble(self) -> RelayfileError | None:
         """What kept the last renewal of this process from succeeding; None after one that did."""
-        return self._trouble
+        if self._trouble is None or self._trouble[0] != self._sight.fingerprint():
+            # Trouble with one pair says nothing about the next, which somebody else may have brought.
+            return None
+        return self._trouble[1]
 
     def api_url(self) -> str | None:
         """The server of this login; None when there is none to be read."""
         with suppress(Damaged, Misconfigured):
-            pair = self._look()[0].pair
+            pair = self._sight.look()[0].pair
             return pair.grant.api_url if pair else None
         return None
 
     def state(self) -> core.LoginState:
         """Where this login stands, as the files and this process's last attempt tell; no network, no lock."""
         try:
-            content, ending = self._look()
+            content, ending = self._sight.look()
         except (Damaged, Misconfigured) as error:
             return core.LoginState(
                 core.Phase.CONFIG_ERROR, code=error.code, reason=error.message, path=self.file.path
             )
         if (pair := content.pair) is None:
             return self._signed_out()
-        life = self._life(pair)
+        life = self._sight.life(pair)
         phase, code, reason, since = core.Phase.VALID, None, None, None
         if ending is not None:
             ended = core.Phase.AUTH_FAILED if ending.error == "invalid_grant" else core.Phase.CLIENT_REJECTED
             phase, code, reason, since = ended, ending.error, ending.reason, ending.at
-        elif self._trouble is not None:
-            phase, code, reason = _phase_of(self._trouble), self._trouble.code, self._trouble.message
-        elif core.urgency(life, self._role, self._point_of(pair)) is not core.Urgency.FINE:
+        elif (trouble := self.trouble) is not None:
+            phase, code, reason = _phase_of(trouble), trouble.code, trouble.message
+        elif self._sight.urgency(pair) is not core.Urgency.FINE:
             phase = core.Phase.DUE
         return core.LoginState(
             phase=phase,
@@ -199,48 +201,6 @@ class Session:
             path=self.file.path,
         )
 
-    # ------------------------------------------------------------------------------------------ reading
-
-    def _look(self) -> tuple[Content, Ending | None]:
-        """The file and any verdict on it, read again only when either has changed."""
-        signature = self.file.signature()
-        if self._torn is not None and self._torn[0] == signature:
-            # It was looked at for 100 ms and nobody has touched it since.
-            raise self._torn[1]
-        if self._seen is None or self._seen[0] != signature:
-            try:
-                content = self.file.read(self.clock)
-            except Damaged as error:
-                self._torn = (self.file.signature(), error)
-                raise
-            ending = _ending_of(content.pair, self.file)
-            if self._seen is not None and self._seen[1].pair != content.pair:
-                # Trouble with one pair says nothing about the next, which somebody else may have brought.
-                self._trouble = None
-            self._seen = (signature, content, ending)
-        return self._seen[1], self._seen[2]
-
-    def _worth(self, min_ttl_s: float = 0.0) -> tuple[Pair | None, core.Urgency]:
-        """The pair of the file, if it may be used at all, and how much it wants renewal."""
-        try:
-            content, ending = self._look()
-        except Damaged:
-            return None, core.Urgency.MANDATORY  # the holder of the lock may be able to put something back
-        if content.pair is None or ending is not None:
-            return None, core.Urgency.MANDATORY
-        life = self._life(content.pair)
-        return content.pair, core.urgency(life, self._role, self._point_of(content.pair), min_ttl_s)
-
-    def _life(self, pair: Pair) -> core.Life:
-        return core.life(pair, self.clock.boot_id, self.clock.boottime(), self.clock.wall())
-
-    def _point_of(self, pair: Pair) -> float:
-        """The owner's share for this pair, drawn once a generation."""
-        name = pair.grant.access_token.reveal()
-        if self._point[0] != name:
-            self._point = (name, schedule.owner_point(self.chance()))
-        return self._point[1]
-
     # ----------------------------------------------------------------------------------------- renewing
 
     def _lock(
@@ -251,11 +211,11 @@ class Session:
 
     def _renewed(self, rejected: Secret | None, wait_s: float, min_ttl_s: float) -> Secret:
         def somebody_did() -> bool:
-            pair, worth = self._worth(min_ttl_s)
+            pair, worth = self._sight.worth(min_ttl_s)
             return pair is not None and worth is core.Urgency.FINE and pair.grant.access_token != rejected
 
         def usable() -> Secret | None:
-            pair, _ = self._worth()
+            pair, _ = self._sight.worth()
             return pair.grant.access_token if pair is not None and somebody_did() else None
 
         with self._flight:
@@ -265,10 +225,14 @@ class Session:
             try:
                 return self._settled(rejected, wait_s, min_ttl_s, somebody_did, usable)
             except Damaged as error:
-                self._trouble = Misconfigured(error.message, code=error.code, hint=error.hint)
-                raise self._trouble from error
+                trouble = Misconfigured(error.message, code=error.code, hint=error.hint)
+                self._trouble = (self._sight.fingerprint(), trouble)
+                raise trouble from error
+            except LoginRequired:
+                self._trouble = None
+                raise
             except RelayfileError as error:
-                self._trouble = None if isinstance(error, LoginRequired) else error
+                self._trouble = (self._sight.fingerprint(), error)
                 raise
 
     def _settled(
@@ -288,9 +252,7 @@ class Session:
                     continue
                 self.file.reach("FP2 locked")
                 renewal = Renewal(self.file, self._exchange, self.clock, self.chance, self._limits, holding)
-                outcome = renewal.settle(
-                    lambda pair: core.urgency(self._life(pair), self._role, self._point_of(pair), min_ttl_s), rejected
-                )
+                outcome = renewal.settle(lambda pair: self._sight.urgency(pair, min_ttl_s), rejected)
                 self.file.reach("FP14 unlocking")
             if isinstance(outcome, Secret):
                 self._trouble = None
@@ -308,7 +270,7 @@ class Session:
             self.clock.sleep(moment_s - age_s)
             age_s = moment_s
             with suppress(Damaged, Misconfigured):
-                content, found = self._look()
+                content, found = self._sight.look()
                 if content.pair is None:
                     raise not_signed_in(self.file.path)
                 if found is None:
@@ -318,7 +280,7 @@ class Session:
     def _check_login(self) -> None:
         """A login that is known to be absent or over is not waited for, locked for, or asked about."""
         with suppress(Damaged):
-            content, ending = self._look()
+            content, ending = self._sight.look()
             if content.pair is None:
                 raise not_signed_in(self.file.path)
             if ending is not None and not 0 <= self.clock.wall() - ending.at < max(
@@ -358,13 +320,6 @@ class Session:
         """Whether the server was told that this pair is over; it is over here whatever the server says."""
         refresh = pair.grant.refresh_token
         return refresh is not None and self._exchange.revoke(pair.grant.api_url, refresh, reason)
-
-
-def _ending_of(pair: Pair | None, file: CredentialFile) -> Ending | None:
-    if pair is None:
-        return None
-    fp = fingerprint(pair.grant.refresh_token)
-    return next((one for one in file.journal.endings().verdicts if one.rt_fp == fp), None)
 
 
 def _phase_of(trouble: RelayfileError) -> core.Phase:
