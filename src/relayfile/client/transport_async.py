@@ -4,6 +4,7 @@ It asks its `Tokens` for the bearer of each request and tells them when one was 
 and engine know better than a transport what is worth repeating.
 """
 
+import io
 import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 READ_BUFFER_BYTES: Final = 8 * 1024 * 1024
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+PIECE_BYTES: Final = 512 * 1024
 SILENCE_S: Final = 2.5 * live.MARK_EVERY_S
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=60.0)
 _STREAM_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=30.0)
@@ -140,7 +142,7 @@ class AsyncClient:
                 response = await self._session().request(
                     request.method,
                     self._origin.url + request.target,
-                    data=request.body,
+                    data=_payload(request.body),
                     headers={**self._headers(token), **dict(request.headers)},
                     timeout=limits,
                     allow_redirects=False,
@@ -231,6 +233,11 @@ class _translated:  # noqa: N801 - reads as a word where it is used
             raise Unavailable(f"the server cannot be reached: {error.strerror}", code="offline") from error
         if isinstance(error, aiohttp.ClientError | OSError):
             raise Unavailable("the connection to the server broke", code="disconnected") from error
+
+
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    """A large body as a file, which aiohttp sends piece by piece, so that the event loop can breathe between them."""
+    return io.BytesIO(body) if body is not None and len(body) > PIECE_BYTES else body
 
 
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
