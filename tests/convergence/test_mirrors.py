@@ -1,7 +1,7 @@
 """Mirrors, a server and people who edit everywhere, while processes die: whatever the order, all ends equal.
 
-Defends I1 (no lost bytes), I2 (quiescence means equal), I7 (no echo), I8 and I9 (nothing deleted or overwritten that was not
-agreed) of the mirror.
+Defends I1 (no lost bytes), I2 (quiescence means equal), I7 (no echo), I8 and I9 (nothing deleted or overwritten that
+was not agreed) of the mirror.
 """
 
 import tempfile
@@ -10,6 +10,7 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
 from simulation.world import Died, SimMirror, SimServer
 
 NAMES = st.sampled_from(["a", "b", "d/x", "d/y", "e.txt"])

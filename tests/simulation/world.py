@@ -247,7 +247,7 @@ class SimMirror:
     def start(self) -> None:
         """The process begins (again)."""
         self.state = State.open(self.file, Identity("m", "rw", "http://s", 1, 2))
-        self.state._db.pragma("synchronous", "off")  # noqa: SLF001 - a killed process loses nothing by it
+        self.state._db.pragma("synchronous", "off")
         self.begin: str | None = "start"
         self.cycle = Cycle(self.state, self.ports())
 

@@ -1,6 +1,7 @@
 """What the mirror shows of itself: the last report, as a picture with one state word and its cause (R36)."""
 
 import asyncio
+from typing import Final
 
 from relayfile.errors import RelayfileError
 from relayfile.mirror.cycle import Report
@@ -8,7 +9,10 @@ from relayfile.mirror.picture import Cause, Picture, Progress, StateWord
 from relayfile.mirror.ports import Clock, Trouble
 from relayfile.mirror.reader import Reader
 
-_DELETIONS = "run `relayfile resume --accept-deletes` to let them through, or `--restore` to undo them"
+PAUSE_S: Final = 5.0
+"""After so long with nothing to do, progress counts from nothing again."""
+
+_DELETIONS: Final = "run `relayfile resume --accept-deletes` to let them through, or `--restore` to undo them"
 
 
 class Board:
@@ -21,8 +25,9 @@ class Board:
         self._clock = clock
         self._reader = reader
         self._news = asyncio.Event()
-        self._began_s = 0.0
+        self._began_s = self._worked_s = clock.monotonic()
         self._done = (0, 0)
+        self._progress = Progress()
         self.report: Report | None = None
         self.unsaved_cycles = 0
         self.failure: Cause | None = None
@@ -31,13 +36,22 @@ class Board:
 
     def post(self, report: Report) -> None:
         """The report is what everyone sees now."""
-        tally = report.tally
-        idle = self.report is None or self.report.pending.nothing
-        if idle and not tally.files and report.pending.nothing:
-            self._began_s = self._clock.monotonic()
-        elif idle and tally.files and self._clock.monotonic() - self._began_s > 5:
-            self._began_s, self._done = self._clock.monotonic(), (0, 0)
-        self._done = (self._done[0] + tally.files, self._done[1] + tally.size_bytes)
+        tally, now_s = report.tally, self._clock.monotonic()
+        was_idle = self.report is None or self.report.pending.nothing
+        if was_idle and now_s - self._worked_s > PAUSE_S:  # what comes now is a new piece of work
+            self._began_s, self._done = now_s, (0, 0)
+        if tally.files or not report.pending.nothing:
+            self._worked_s = now_s
+        files, size = self._done = (self._done[0] + tally.files, self._done[1] + tally.size_bytes)
+        pending, elapsed_s = report.pending, now_s - self._began_s
+        # A picture holds still between posts, so that two of the same moment are equal.
+        self._progress = Progress(
+            files,
+            files + pending.down + pending.edits,
+            size,
+            size + pending.down_bytes,
+            files / elapsed_s if elapsed_s > 0 and not pending.nothing else 0.0,
+        )
         self.report = report
         self.announce()
 
@@ -74,25 +88,10 @@ class Board:
             engine_starts=counters.engine_starts,
             cycles=counters.cycles + self.unsaved_cycles,
             cycles_cancelled=counters.cycles_cancelled,
-            progress=self.progress(),
+            progress=self._progress,
             last_error=self.failure,
             bootstrapping=not stream.observed_once,
             connection=reader.connection,
-        )
-
-    def progress(self) -> Progress:
-        """How far the present filling or catching up is."""
-        if self.report is None:
-            return Progress()
-        files, size = self._done
-        pending = self.report.pending
-        elapsed_s = self._clock.monotonic() - self._began_s
-        return Progress(
-            files,
-            files + pending.down + pending.edits,
-            size,
-            size + pending.down_bytes,
-            files / elapsed_s if elapsed_s > 0 and not pending.nothing else 0.0,
         )
 
     def _word(self, login: Trouble | None) -> tuple[StateWord, Cause | None]:

@@ -45,6 +45,7 @@ class Inbox:
     orders: list[Order] = field(default_factory=list)
     said: tuple[Cursor, bytes] | None = None
     tickets: list[Ticket] = field(default_factory=list)
+    live: bool = False
     stopping: bool = False
 
 
@@ -89,7 +90,7 @@ class Engine:
         self._pushes: Courier[Parcel, Outcomes] = Courier(
             lambda parcel: ports.api.push(parcel.pushes), ports.clock, ports.chance, self._wake
         )
-        self._bodies: Courier[Errand, None] = Courier(self._fetch, ports.clock, ports.chance, self._wake)
+        self._bodies: Courier[Errand, Errand] = Courier(self._fetch, ports.clock, ports.chance, self._wake)
         self._proofs: Courier[float, tuple[Cursor, Digest]] = Courier(
             lambda _: ports.api.digest(), ports.clock, ports.chance, self._wake
         )
@@ -211,10 +212,11 @@ class Engine:
             if unproven and self._reader.connection == "live" and self._proofs.parcel is None:
                 self._proofs.send(clock.monotonic())
 
-    async def _fetch(self, errand: Errand) -> None:
+    async def _fetch(self, errand: Errand) -> Errand:
         missing = [digest for digest in errand.digests if digest not in errand.bodies]
         async for digest, body in self._ports.api.blobs(missing):
             errand.bodies[digest] = body
+        return errand
 
     # -------------------------------------------------------------------------------------------------- turns
 
@@ -248,6 +250,7 @@ class Engine:
             else:  # no cursor can help: the workspace is gone, or is not for this sign-in (R26)
                 self._board.gone = arrival
                 self._due.log_s = now_s + RETRY_GONE_S
+        self._hurry()
         answer = self._pushes.take()
         fetched = self._bodies.take()
         proof = self._proofs.take()
@@ -291,7 +294,7 @@ class Engine:
         elif self._due.refused_s is None or gathered.retry:
             self._due.refused_s = now_s + self._due.refused_pause_s
             self._due.refused_pause_s = min(60.0, self._due.refused_pause_s * 2)
-        if report.more:
+        if report.more or self._reader.waiting:
             self._wake.set()
 
     async def _failed(self, gathered: Gathered, error: RelayfileError) -> None:
@@ -305,6 +308,14 @@ class Engine:
         self._board.failure = Cause(error.code, error.message)
         with suppress(Unavailable, Damaged):
             await self._ports.run_blocking(partial(self._cycle.count, 0, 1))
+
+    def _hurry(self) -> None:
+        """What waits out an outage goes at once when the feed has found the server again."""
+        was_live, self._inbox.live = self._inbox.live, self._reader.connection == "live"
+        if self._inbox.live and not was_live:
+            self._pushes.hurry()
+            self._bodies.hurry()
+            self._proofs.hurry()
 
     async def _save_cycles(self) -> None:
         count, self._board.unsaved_cycles = self._board.unsaved_cycles, 0

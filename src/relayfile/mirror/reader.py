@@ -42,6 +42,11 @@ class Reader:
         if self._reading is not None:
             self._reading.reschedule(asyncio.get_running_loop().time())
 
+    @property
+    def waiting(self) -> bool:
+        """Whether something arrived that was not taken."""
+        return not self._queue.empty()
+
     def take(self, most_changes: int, most_bytes: int) -> list[Arrival]:
         """What arrived, up to about so much; a failure is the last of its reading."""
         arrived: list[Arrival] = []
@@ -55,8 +60,6 @@ class Reader:
                 break
             changes += len(arrival.changes)
             size += arrival.received_bytes
-        if not self._queue.empty():
-            self._wake.set()
         return arrived
 
     async def run(self) -> None:

@@ -1,9 +1,9 @@
 """The cycle against a simulated disk and server: one turn after another, without a loop or a thread."""
 
 import pytest
-from simulation.world import SimDisk, SimMirror, SimServer, path
 
 from relayfile.mirror.ports import Refused
+from simulation.world import SimDisk, SimMirror, SimServer, path
 
 
 @pytest.fixture

@@ -1,0 +1,162 @@
+"""The asynchronous ports, simulated: a feed that waits for the server to change, a watcher that a test speaks for."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+
+from relayfile.errors import RelayfileError
+from relayfile.mirror.engine import Engine
+from relayfile.mirror.ports import Hint, Ports, Trouble
+from relayfile.mirror.state import Identity, State
+from relayfile.model import Cursor
+from simulation.world import SimDisk, SimServer, path
+
+SPEED = 25.0
+
+
+class WallClock:
+    """Time that passes `SPEED` times as fast: a test waits for conditions, not for back-off."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic() * SPEED
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / SPEED)
+
+
+class LiveApi:
+    """`down` parks every request, as a dead login does; `refuse` fails the next reading; `requests` counts."""
+
+    def __init__(self, server: SimServer) -> None:
+        self.server = server
+        self.up = asyncio.Event()
+        self.up.set()
+        self.changed = asyncio.Event()
+        self.refuse: list[RelayfileError] = []
+        self.push_fails: list[RelayfileError] = []
+        self.requests = 0
+        self.readings: list[tuple[Cursor, int | None]] = []
+
+    async def _request(self) -> None:
+        await self.up.wait()
+        self.requests += 1
+
+    def write(self, at: str, body: bytes) -> None:
+        self.server.write(at, body)
+        self.announce()
+
+    def fail_next(self, *errors: RelayfileError) -> None:
+        self.refuse += errors
+        self.announce()
+
+    def announce(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def batches(self, cursor, start, on_connection):
+        self.readings.append((cursor, start))
+        await self._request()
+        if self.refuse:
+            raise self.refuse.pop(0)
+        for batch in self.server.delta(cursor, start):
+            yield batch
+            cursor = batch.cursor
+        on_connection("live", None)
+        while True:
+            changed = self.changed
+            if self.server.position == cursor.position:
+                await changed.wait()
+            await self.up.wait()
+            if self.refuse:
+                raise self.refuse.pop(0)
+            for batch in self.server.delta(cursor, None):
+                yield batch
+                cursor = batch.cursor
+
+    async def push(self, pushes: Sequence):
+        await self._request()
+        if self.push_fails:
+            raise self.push_fails.pop(0)
+        outcomes = self.server.push(pushes)
+        self.announce()
+        return outcomes
+
+    async def blobs(self, digests):
+        await self._request()
+        for digest in digests:
+            yield digest, self.server.bodies.get(digest)
+
+    async def digest(self):
+        await self._request()
+        return Cursor(self.server.epoch, self.server.position), self.server.digest()
+
+
+class LiveWatcher:
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Hint] = asyncio.Queue()
+
+    async def hints(self):
+        while True:
+            yield await self.queue.get()
+
+
+class LiveMirror:
+    """An engine with its jobs running, until the context ends."""
+
+    def __init__(self, file, server: SimServer | None = None, disk: SimDisk | None = None) -> None:
+        self.server = server or SimServer()
+        self.disk = disk or SimDisk()
+        self.api = LiveApi(self.server)
+        self.watcher = LiveWatcher()
+        self.login: Trouble | None = None
+        self.made = 0
+        self.state = State.open(file, Identity("m", "rw", "http://s", 1, 2))
+        self.engine = Engine(
+            self.state,
+            Ports(
+                clock=WallClock(),
+                disk=self.disk,
+                scanner=self.disk,
+                watcher=self.watcher,
+                api=self.api,
+                run_blocking=asyncio.to_thread,
+                login=lambda: self.login,
+                host="host",
+                chance=lambda: 0.5,
+                new_key=self._key,
+            ),
+        )
+
+    def _key(self) -> str:
+        self.made += 1
+        return f"{id(self)}-{self.made}"
+
+    def edit(self, at: str, body: bytes) -> None:
+        self.disk.write(at, body)
+        self.watcher.queue.put_nowait(Hint(frozenset({path(at)})))
+
+    async def until(self, condition):
+        """The picture once `condition` holds of it."""
+        async with asyncio.timeout(10):
+            picture = self.engine.picture()
+            while not condition(picture):
+                picture = await self.engine.changed(picture)
+            return picture
+
+    async def __aenter__(self):
+        self.tasks = {name: asyncio.create_task(job, name=name) for name, job in self.engine.jobs()}
+        return self
+
+    async def __aexit__(self, *_):
+        self.engine.stop()
+        await self.tasks.pop("engine")
+        for task in self.tasks.values():
+            task.cancel()
+        for task in self.tasks.values():
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self.state.close()
