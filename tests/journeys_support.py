@@ -58,7 +58,7 @@ class Mirrors:
 
         until(equal, within_s=within_s, what="the mirrors are equal", evidence=lambda: f"{seen} {self.evidence()}")
         for machine, root in self.both:
-            machine.until_live(root)
+            machine.until_settled(root)
         http = self.server.observer()
         try:
             assert not (unlike := difference(files_below(self.roots[0]), http.tree(self.workspace))), unlike

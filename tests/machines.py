@@ -127,6 +127,15 @@ class Machine:
             what="the mirror is live and proven equal",
         )
 
+    def until_settled(self, directory: Path, *, within_s: float = 30) -> dict[str, Any]:
+        """As `until_live`, but conflict copies may wait for a person: they are synced files like any other."""
+        return self.until_mirror(
+            directory,
+            lambda one: one["state"] in {"live", "conflict"} and one["equal"] and not one["pending_edits"],
+            within_s=within_s,
+            what="the mirror has nothing to do and is proven equal",
+        )
+
     def daemons(self) -> list[int]:
         """The pids of processes that live in this home, apart from commands that are still running."""
         return [pid for pid, words in _processes(self.home) if "mount" in words and "--foreground" in words]

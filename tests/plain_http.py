@@ -30,6 +30,8 @@ class PlainHttp:
     url: str
     token: str = ""
     agent: str = "test-observer/1"
+    credentials: tuple[str, str] | None = None
+    """User name and password, for an observer that outlives its access token: it signs in anew."""
     _connection: http.client.HTTPConnection | None = field(default=None, repr=False)
 
     def ask(
@@ -43,15 +45,24 @@ class PlainHttp:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """The server's answer, whatever its status."""
+        payload, kind = raw, None
+        if form is not None:
+            payload, kind = urlencode(form).encode(), "application/x-www-form-urlencoded"
+        elif body is not None:
+            payload, kind = json.dumps(body).encode(), "application/json"
+        more = {**({"Content-Type": kind} if kind else {}), **(headers or {})}
+        answer = self._once(method, path, payload, more)
+        if answer.status == 401 and self.credentials and self.token:
+            self.token = ""
+            self.sign_in(*self.credentials)
+            answer = self._once(method, path, payload, more)
+        return answer
+
+    def _once(self, method: str, path: str, payload: bytes | None, headers: Mapping[str, str]) -> Answer:
         sent = {"User-Agent": self.agent, "X-Correlation-Id": f"test-{secrets.token_hex(4)}"}
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
-        payload = raw
-        if form is not None:
-            payload, sent["Content-Type"] = urlencode(form).encode(), "application/x-www-form-urlencoded"
-        elif body is not None:
-            payload, sent["Content-Type"] = json.dumps(body).encode(), "application/json"
-        sent.update(headers or {})
+        sent.update(headers)
         for last in (False, True):
             fresh = self._connection is None
             connection = self._connection = self._connection or self._connect()

@@ -121,7 +121,7 @@ class Server:
 
         It is closed with the server.
         """
-        http = PlainHttp(self.url)
+        http = PlainHttp(self.url, credentials=(OWNER, PASSWORD))
         self._observers.append(http)
         http.sign_in(OWNER, PASSWORD)
         return http

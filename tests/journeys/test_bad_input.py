@@ -23,6 +23,7 @@ def shared_server():
 @pytest.fixture
 def http(shared_server):
     connection = shared_server.observer()
+    connection.credentials = None
     yield connection
     connection.close()
 

@@ -58,10 +58,10 @@ class Loops:
             thread.join()
 
     def _loop(self, number: int) -> None:
-        first = number % len(self.commands)
-        turn = itertools.cycle(self.commands[first:] + self.commands[:first])
-        while not self._stop.is_set():
-            words = next(turn)
+        for turn in itertools.count(number):
+            if self._stop.is_set():
+                return
+            words = self.commands[turn % len(self.commands)]
             try:
                 ran = self.machine.try_(*words, within_s=100)
             except BaseException as failure:  # noqa: BLE001 - the main thread reports it
@@ -70,6 +70,20 @@ class Loops:
             self.runs[words[0]] += 1
             if not self.accepted(ran):
                 self.failures.append(ran)
+
+
+@pytest.fixture
+def naives() -> Iterator[Callable[[Server], NaiveClient]]:
+    """Clients of the report, stopped when the test ends however it ends."""
+    begun: list[NaiveClient] = []
+
+    def start(server: Server) -> NaiveClient:
+        begun.append(NaiveClient(server.url).start())
+        return begun[-1]
+
+    yield start
+    for one in begun:
+        one.stop()
 
 
 def write_backlog(http: PlainHttp, workspace: str) -> None:
@@ -144,21 +158,33 @@ def loops(signed_in) -> Iterator[Callable[..., Loops]]:
 
 
 @pytest.mark.timeout(180)
-def test_a_backlog_converges_while_eight_loops_of_commands_share_the_login(short_lived, signed_in, loops, place):
+def test_a_backlog_converges_while_eight_loops_of_commands_share_the_login(
+    short_lived, signed_in, loops, naives, place
+):
     machine, server, root = signed_in, short_lived, place / "mirror"
     workspace = workspace_id(machine, WORKSPACE)
     observer = server.observer()
     write_backlog(observer, workspace)
-    naive = NaiveClient(server.url).start()  # a sign-in of its own, through the v1 door
+    naive = naives(server)  # a sign-in of its own, through the v1 door
 
     began = time.monotonic()
-    running = loops(("status",), ("tree", WORKSPACE, "/"), ("read", WORKSPACE, "/d1/f1.txt"), ("pull",))
+    running = loops(("status",), ("tree", WORKSPACE, "/"), ("read", WORKSPACE, "/d1/f1.txt"))
     machine.run("mount", WORKSPACE, root, within_s=90)
+    running.commands.append(("pull",))
     daemons = machine.daemons()
+    edits = itertools.count()
+
+    def edited_on_both_sides_until_the_loops_ran_their_time() -> bool:
+        number = next(edits)
+        (root / f"here{number % 10}.txt").write_text(f"{number}\n")
+        assert observer.put(workspace, f"/there{number % 10}.txt", f"{number}\n".encode()).status == 202
+        return time.monotonic() - began > LOOP_FOR_S or bool(running.failures)
+
     until(
-        lambda: time.monotonic() - began > LOOP_FOR_S or running.failures,
+        edited_on_both_sides_until_the_loops_ran_their_time,
         within_s=LOOP_FOR_S + 5,
         what="the loops ran their time",
+        every_s=0.4,
     )
     running.stop()
     naive.stop()
@@ -185,18 +211,24 @@ def test_a_backlog_converges_while_eight_loops_of_commands_share_the_login(short
 
     # Equal, as the mirror proves it by the tree digest, and as bytes on both sides say without it.
     assert mirror["equal"] is True
-    assert mirror["observed"] == mirror["applied"] == EVENTS
-    observer = server.observer()
+    assert mirror["observed"] == mirror["applied"] == mirror["head"] > EVENTS
     assert not difference(files_below(root), observer.tree(workspace))
-    assert len(files_below(root)) == FILES
+    assert len(files_below(root)) == FILES + 20
 
-    # The report's client, meanwhile: refused again and again. This test can fail.
+    check_that_it_thrashed(naive, server)
+    check_audit(machine, server)
+
+
+def check_that_it_thrashed(naive: NaiveClient, server: Server) -> None:
+    """The report's client was refused again and again on the same server: this test can fail."""
     refused = [event for event in server.audit() if event["family"] == naive.family and event["event"] in TROUBLE]
     assert naive.refused >= 3, f"the naive client was refused {naive.refused} times; it must thrash"
     assert naive.cycles_cancelled >= 3
     assert len(refused) >= naive.refused, "a refusal is missing in the audit log"
 
-    # The audit log is complete, says who did it, and holds no secret.
+
+def check_audit(machine: Machine, server: Server) -> None:
+    """The audit log, as `auth log` gives it, is complete, says who did it, and holds no secret; nor does any log."""
     audit = machine.run("auth", "log", "--json").out
     rows = [json.loads(line) for line in audit.splitlines()]
     assert all(
@@ -206,7 +238,7 @@ def test_a_backlog_converges_while_eight_loops_of_commands_share_the_login(short
     rotated = [row["generation"] for row in ours if row["event"] == "rotated"]
     assert rotated == list(range(rotated[0], rotated[0] + len(rotated))), "a rotation is missing in the audit log"
     assert all(row["client"].startswith("relayfile/") and row["host"] and row["pid"] for row in ours), ours
-    written = audit + server.said() + machine.evidence()
+    written = audit + server.said() + json.dumps(server.access_log()) + machine.evidence()
     assert not [secret for secret in tokens_in(machine) if secret in written]
     assert "cld_rt_" not in written
     assert "cld_at_" not in written
@@ -219,6 +251,7 @@ def requests_of_daemon(server: Server, pid: int) -> int:
 @pytest.mark.timeout(180)
 def test_a_revoked_login_parks_the_mirror_quietly_and_a_new_login_wakes_it(short_lived, signed_in, loops, place):
     machine, server, root = signed_in, short_lived, place / "mirror"
+    machine.expected.append("auth-failed")
     workspace = workspace_id(machine, WORKSPACE)
     observer = server.observer()
     observer.bulk(workspace, ((f"/d{n % 40}/f{n}.txt", f"{n} " * 50) for n in range(200)))
@@ -239,7 +272,8 @@ def test_a_revoked_login_parks_the_mirror_quietly_and_a_new_login_wakes_it(short
     parked = machine.until_mirror(
         root, lambda one: one["state"] == "auth-failed", within_s=20, what="the mirror says auth-failed"
     )
-    assert parked["cause"]["code"] == "session_revoked", parked["cause"]
+    assert parked["cause"]["code"], parked
+    assert "revoked" in parked["cause"]["message"], parked["cause"]
     assert "relayfile login" in machine.run("status").out
     assert parked["engine_starts"] == 1
 
@@ -253,8 +287,7 @@ def test_a_revoked_login_parks_the_mirror_quietly_and_a_new_login_wakes_it(short
     assert recorded["state"] == "auth-failed"
     until(lambda: time.monotonic() - revoked_at > 3 * ACCESS_TTL_S, within_s=20, what="three lifetimes passed")
     assert requests_of_daemon(server, daemon[0]) == quiet_from, "the daemon asked while it was parked"
-    causes = {json.dumps(machine.mirror(root)["cause"]["code"]) for _ in range(3)}
-    assert causes == {'"session_revoked"'}, "one state with one cause"
+    assert machine.mirror(root)["cause"] == parked["cause"], "one state with one cause"
     running.stop()
     assert not running.failures, running.failures[:2]
     assert machine.try_("tree", WORKSPACE, "/").code == 4
@@ -286,9 +319,9 @@ def test_a_revoked_login_parks_the_mirror_quietly_and_a_new_login_wakes_it(short
     assert not difference(files_below(root), server.observer().tree(workspace))
 
 
-def test_the_naive_client_of_the_report_thrashes_and_ours_does_not_on_the_same_server(short_lived, signed_in):
+def test_the_naive_client_of_the_report_thrashes_and_ours_does_not_on_the_same_server(short_lived, signed_in, naives):
     """The smallest form of the report: what the naive daemon holds in memory is dead once a command renewed."""
-    naive = NaiveClient(short_lived.url).start()
+    naive = naives(short_lived)
     machine = signed_in
     began = time.monotonic()
     until(

@@ -53,8 +53,8 @@ def test_edits_and_deletions_made_while_the_daemon_was_stopped_are_found(pair):
     pair.until_equal({"keep.txt", "edit.txt", "gone.txt"})
 
     a.run("stop", root_a)
-    assert not a.daemons()
     assert a.mirror(root_a)["state"] == "stopped"
+    until(lambda: not a.daemons(), within_s=5, what="no daemon is left")
     (root_a / "edit.txt").write_text("offline\n")
     (root_a / "gone.txt").unlink()
     (root_a / "new.txt").write_text("offline too\n")
@@ -174,9 +174,14 @@ def test_emptying_a_mirror_halts_only_the_deletions(pair):
     for name in names:
         (root_a / name).write_text(f"{name}\n")
     pair.until_equal(names)
+    a.run("stop", root_a)
     for name in names:
         (root_a / name).unlink()
+    a.run("restart", root_a)
     halted = a.until_mirror(root_a, lambda one: one["state"] == "halted", within_s=20, what="the brake")
     assert halted["cause"]["code"]
     assert files_below(root_b).keys() == names, "nothing was deleted on the other side"
     assert a.try_("pull").code == 6
+    assert "resume" in a.run("status").out, "it says what a person can do"
+    a.run("resume", root_a, "--restore")
+    pair.until_equal(names)

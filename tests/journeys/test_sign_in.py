@@ -91,6 +91,7 @@ def test_logout_ends_the_sign_in_on_the_server_and_keeps_other_fields_nowhere(ma
     assert ran.code == 4
     assert "relayfile login" in ran.err
     http = server.observer()
+    http.credentials = None
     http.token = old["accessToken"]
     assert http.ask("GET", "/api/v1/auth/whoami").status == 401
     machine.login(server)
