@@ -46,11 +46,13 @@ from relayfile.mirror.state import Identity, State
 from relayfile.mirror.watch import LocalWatcher
 from relayfile.model import Cursor, Digest
 from relayfile.wire.control import Fragment
+from relayfile.wire.state_file import INTERVAL_S
 
 T = TypeVar("T")
 
 _BEAT_EVERY_S: Final = 15.0
 _STOP_WITHIN_S: Final = 10.0
+_PUBLISH_AT_MOST_EVERY_S: Final = 0.5
 _LOG_BYTES: Final = 10_000_000
 _LOGS_KEPT: Final = 3
 _log: Final = logging.getLogger(__name__)
@@ -148,7 +150,7 @@ class _Daemon:
             beside = [
                 group.create_task(self._gate.run(), name="login"),
                 group.create_task(_awaited(beat), name="beat"),
-                group.create_task(state_file.keep(self._engine), name="state file"),
+                group.create_task(self._publish(state_file), name="state file"),
                 group.create_task(self._announce(says), name="announce"),
             ]
             await asyncio.wait([jobs["engine"]])
@@ -178,6 +180,16 @@ class _Daemon:
         self._engine.stop()
         # every step is resumable: what a cut cycle leaves is settled at the next start
         asyncio.get_running_loop().call_later(_STOP_WITHIN_S, os._exit, 75)
+
+    async def _publish(self, state_file: StateFile) -> None:
+        """What lies on disk for outside readers follows the picture: soon, but at most twice a second."""
+        while True:
+            seen = self._engine.picture()
+            state_file.write(self.fragment())
+            await asyncio.sleep(_PUBLISH_AT_MOST_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL_S - _PUBLISH_AT_MOST_EVERY_S):
+                    await self._engine.changed(seen)
 
     async def _announce(self, says: "_Says") -> None:
         """Whoever started the daemon knows that it is ready, or what it waits for."""

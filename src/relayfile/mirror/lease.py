@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -35,13 +36,15 @@ _REFUSED: Final = frozenset(
 class Lease:
     """Exclusive ownership of one mirror root while it is entered.
 
-    `root` is a descriptor of the root, `private` one of its `.relay` folder; both stay the caller's.
+    `root` is a descriptor of the root, `private` one of its `.relay` folder; both stay the caller's. `pause` is how
+    it waits a moment for somebody who only asks whether the root is held.
     """
 
-    def __init__(self, root: int, private: int, directory: str) -> None:
+    def __init__(self, root: int, private: int, directory: str, pause: Callable[[float], None] = time.sleep) -> None:
         self._root = root
         self._private = private
         self._directory = directory
+        self._pause = pause
         self._file: int | None = None
         self._by_file = False
 
@@ -110,7 +113,7 @@ class Lease:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if tries_left:  # it may only be somebody who asks whether it is held
-                    time.sleep(_TRY_EVERY_S)
+                    self._pause(_TRY_EVERY_S)
                     continue
                 raise self._held() from None
             except OSError as error:

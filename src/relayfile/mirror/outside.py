@@ -1,10 +1,9 @@
 """What lies on disk for readers outside: `.relay/state.json` in the root, and the last picture for a later `status`.
 
-Written when the picture changed, at most twice a second, and at least each `INTERVAL_S`, by one writer, each time as
-a whole. Neither is truth, so neither is synced, and a full disk is no reason to stop.
+There is one writer, and it writes each as a whole. Neither is truth, so neither is synced, and a full disk is no
+reason to stop.
 """
 
-import asyncio
 import contextlib
 import json
 import os
@@ -14,12 +13,10 @@ from typing import Final, Self
 from relayfile.credentials.home import Home
 from relayfile.mirror import status
 from relayfile.mirror.beneath import Beneath
-from relayfile.mirror.engine import Engine
 from relayfile.wire import state_file
 from relayfile.wire.control import Fragment
 
 STATE: Final = "state.json"
-_AT_MOST_EVERY_S: Final = 0.5
 _AT_ONE: Final = frozenset({"live", "pending", "conflict"})
 
 
@@ -45,19 +42,10 @@ class StateFile:
         seen["cause"] = None
         seen["connection"] = "none"
         seen["pid"] = None
-        self._write(seen)
+        self.write(seen)
 
-    async def keep(self, engine: Engine) -> None:
-        """Both files follow the engine's picture, for ever."""
-        while True:
-            seen = engine.picture()
-            self._write(self._fragment())
-            await asyncio.sleep(_AT_MOST_EVERY_S)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(state_file.INTERVAL_S - _AT_MOST_EVERY_S):
-                    await engine.changed(seen)
-
-    def _write(self, seen: Fragment) -> None:
+    def write(self, seen: Fragment) -> None:
+        """Both files say what `seen` says."""
         now = self._now()
         if seen["state"] in _AT_ONE:
             self._succeeded_at = now

@@ -85,11 +85,10 @@ class LocalWatcher:
                     yield hint
                     continue
                 wait_s = self._wait_s()
-                try:
-                    async with asyncio.timeout(wait_s):
-                        await readable.wait()
-                except TimeoutError:
-                    continue
+                alarm = None if wait_s is None else loop.call_later(wait_s, readable.set)
+                await readable.wait()
+                if alarm is not None:
+                    alarm.cancel()
         finally:
             loop.remove_reader(self._inotify.fd)
 
