@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-from relayfile.errors import RelayfileError
+from relayfile.errors import RelayfileError, Unavailable
 from relayfile.mirror.engine import Engine
 from relayfile.mirror.ports import Hint, Ports, Trouble
 from relayfile.mirror.state import Identity, State
@@ -39,6 +39,8 @@ class LiveApi:
         self.refuse: list[RelayfileError] = []
         self.push_fails: list[RelayfileError] = []
         self.requests = 0
+        self.cut_after: int | None = None
+        self.blobs_sent = 0
         self.readings: list[tuple[Cursor, int | None]] = []
 
     async def _request(self) -> None:
@@ -88,6 +90,12 @@ class LiveApi:
     async def blobs(self, digests):
         await self._request()
         for digest in digests:
+            if self.cut_after == 0:
+                self.cut_after = None
+                raise Unavailable("cut")
+            if self.cut_after is not None:
+                self.cut_after -= 1
+            self.blobs_sent += 1
             yield digest, self.server.bodies.get(digest)
 
     async def digest(self):

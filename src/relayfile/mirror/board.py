@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from relayfile.errors import RelayfileError
+from relayfile.errors import Halted, LoginRequired, RelayfileError
 from relayfile.mirror.cycle import Report
 from relayfile.mirror.picture import Cause, Picture, Progress, StateWord
 from relayfile.mirror.ports import Clock, Trouble
@@ -63,6 +63,21 @@ class Board:
     async def news(self) -> None:
         """Returns when something was posted after the call."""
         await self._news.wait()
+
+    def check(self, login: Trouble | None) -> None:
+        """Returns while it makes sense to wait.
+
+        Raises:
+            LoginRequired: the login died.
+            Halted: a person must decide first, or the workspace is gone.
+        """
+        if login is not None:
+            raise LoginRequired(login.sentence, code=login.code)
+        if self.gone is not None:
+            raise Halted(self.gone.message, code=self.gone.code, hint=self.gone.hint) from self.gone
+        word, cause = self._word(None)
+        if word in {"halted", "damaged"} and cause is not None:
+            raise Halted(cause.sentence, code=cause.code)
 
     def picture(self, login: Trouble | None) -> Picture:
         """The mirror as it stands."""

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from relayfile.core import schedule
 from relayfile.errors import RelayfileError, Unavailable
+from relayfile.mirror.interrupt import Interruptible
 from relayfile.mirror.ports import Clock
 
 P = TypeVar("P")
@@ -27,7 +28,7 @@ class Courier(Generic[P, A]):
         self._chance = chance
         self._wake = wake
         self._sent = asyncio.Event()
-        self._pausing: asyncio.Timeout | None = None
+        self._pausing = Interruptible()
         self._parcel: P | None = None
         self._answer: A | RelayfileError | None = None
 
@@ -44,8 +45,7 @@ class Courier(Generic[P, A]):
 
     def hurry(self) -> None:
         """A pause between two attempts ends now: the server is known to be there again."""
-        if self._pausing is not None:
-            self._pausing.reschedule(asyncio.get_running_loop().time())
+        self._pausing.strike()
 
     def take(self) -> tuple[P, A | RelayfileError] | None:
         """The parcel that came back with its answer, once."""
@@ -72,15 +72,7 @@ class Courier(Generic[P, A]):
             except Unavailable as trouble:
                 attempt += 1
                 pause_s = schedule.reconnect_s(attempt, self._chance(), retry_after_s=trouble.retry_after_s)
-                await self._pause(pause_s)
+                with Interruptible() as self._pausing:
+                    await self._clock.sleep(pause_s)
             except RelayfileError as refusal:
                 return refusal
-
-    async def _pause(self, pause_s: float) -> None:
-        try:
-            async with asyncio.timeout(None) as self._pausing:
-                await self._clock.sleep(pause_s)
-        except TimeoutError:
-            pass  # hurried
-        finally:
-            self._pausing = None

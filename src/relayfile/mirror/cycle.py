@@ -54,16 +54,19 @@ class Gathered:
 
 @dataclass(slots=True)
 class Ticket:
-    """The edits someone waits for: (path, content) of those that were pending when the next sweep was done.
+    """What someone waits for since `since_s` (monotonic): the head of the log, and the local edits as of then.
 
-    None until then. An edit leaves when the server has it, or when a later edit took its place.
+    `head` is None until the server was asked, `edits` (content by path) until the next sweep is done. An edit leaves
+    when the server has it, or when a later edit took its place.
     """
 
+    since_s: float
+    head: int | None = None
     edits: dict[TreePath, Digest | None] | None = None
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is waited for any more."""
+        """Whether no edit is waited for any more."""
         return self.edits is not None and not self.edits
 
 

@@ -6,70 +6,31 @@ turn fails.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal
 
 from relayfile.client.feed import Batch
 from relayfile.core import schedule
-from relayfile.errors import CursorExpired, Damaged, Halted, LoginRequired, RelayfileError, Unavailable
+from relayfile.errors import CursorExpired, Damaged, RelayfileError, Unavailable
 from relayfile.mirror.board import Board
 from relayfile.mirror.courier import Courier
-from relayfile.mirror.cycle import Cycle, Gathered, Next, Order, Ticket
+from relayfile.mirror.cycle import Cycle, Gathered, Next, Ticket
+from relayfile.mirror.inbox import Due, Errand, Inbox, load, run_errand
 from relayfile.mirror.picture import Cause, Picture, Progress
-from relayfile.mirror.ports import Ports
+from relayfile.mirror.ports import Head, Ports
 from relayfile.mirror.proof import comparable
 from relayfile.mirror.reader import Reader
 from relayfile.mirror.state import State
 from relayfile.mirror.upload import Outcomes, Parcel
-from relayfile.model import Cursor, Digest, TreePath
 
 TURN_CHANGES: Final = 512
 TURN_BYTES: Final = 8 * 1024 * 1024
 PULSE_S: Final = 1.0
 MOST_HINTS: Final = 10_000
-RETRY_REFUSED_S: Final = 5.0
 RETRY_GONE_S: Final = 60.0
 SAVE_CYCLES: Final = 256
-
-
-@dataclass(slots=True)
-class Inbox:
-    """What was left for the engine since its last turn."""
-
-    begin: Literal["start", "resume"] | None = "start"
-    sweep: bool = False
-    hints: set[TreePath] = field(default_factory=set)
-    orders: list[Order] = field(default_factory=list)
-    said: tuple[Cursor, bytes] | None = None
-    tickets: list[Ticket] = field(default_factory=list)
-    live: bool = False
-    stopping: bool = False
-
-
-@dataclass(slots=True)
-class Due:
-    """When something is tried again, in seconds of the monotonic clock; None: nothing waits."""
-
-    turn_s: float | None = None
-    refused_s: float | None = None
-    log_s: float | None = None
-    failures: int = 0
-    refused_pause_s: float = RETRY_REFUSED_S
-
-    def any(self, now_s: float) -> bool:
-        """Whether the engine should look."""
-        return any(at_s is not None and at_s <= now_s for at_s in (self.turn_s, self.refused_s, self.log_s))
-
-
-@dataclass(slots=True)
-class Errand:
-    """Bodies to fetch, and those that came already: a cut answer is not asked for again from its beginning."""
-
-    digests: list[Digest]
-    bodies: dict[Digest, bytes | None] = field(default_factory=dict)
 
 
 class Engine:
@@ -90,8 +51,10 @@ class Engine:
         self._pushes: Courier[Parcel, Outcomes] = Courier(
             lambda parcel: ports.api.push(parcel.pushes), ports.clock, ports.chance, self._wake
         )
-        self._bodies: Courier[Errand, Errand] = Courier(self._fetch, ports.clock, ports.chance, self._wake)
-        self._proofs: Courier[float, tuple[Cursor, Digest]] = Courier(
+        self._bodies: Courier[Errand, Errand] = Courier(
+            lambda errand: run_errand(errand, ports.api.blobs), ports.clock, ports.chance, self._wake
+        )
+        self._proofs: Courier[float, Head] = Courier(
             lambda _: ports.api.digest(), ports.clock, ports.chance, self._wake
         )
 
@@ -114,11 +77,10 @@ class Engine:
             Halted: the workspace is gone, or not for this sign-in.
         """
         while True:
-            report, gone = self._board.report, self._board.gone
+            report = self._board.report
             if report is not None and report.stream.observed_once:
                 return
-            if gone is not None:
-                raise Halted(gone.message, code=gone.code, hint=gone.hint) from gone
+            self._board.check(None)
             await self._board.news()
 
     async def current(self, deadline_s: float) -> AsyncIterator[Progress]:
@@ -130,18 +92,24 @@ class Engine:
             Halted: a person must decide first.
         """
         clock = self._ports.clock
-        ends_s = clock.monotonic() + deadline_s
-        ticket = Ticket()
+        began_s = clock.monotonic()
+        ticket = Ticket(began_s)
         self._inbox.tickets.append(ticket)
         self._inbox.sweep = True
         self._wake.set()
         try:
-            head = await self._head(ends_s)
             while True:
-                self._check(ends_s)
                 picture = self.picture()
-                if picture.applied >= head and ticket.settled:
+                if ticket.settled and ticket.head is not None and picture.applied >= ticket.head:
                     return
+                self._board.check(self._ports.login())
+                if clock.monotonic() - began_s >= deadline_s:
+                    raise Unavailable(
+                        f"not caught up in time: at evt_{picture.applied} of evt_{picture.head}, "
+                        f"{picture.pending_edits} local edits on their way",
+                        code="deadline_passed",
+                        hint="it goes on in the background; see `relayfile status`",
+                    )
                 yield picture.progress
                 await self._board.news()
         finally:
@@ -254,9 +222,10 @@ class Engine:
         answer = self._pushes.take()
         fetched = self._bodies.take()
         proof = self._proofs.take()
-        said = inbox.said
-        if proof is not None and isinstance(proof[1], tuple):
-            said = proof[1]
+        said = proof[1] if proof is not None and isinstance(proof[1], tuple) else None
+        for ticket in inbox.tickets:
+            if proof is not None and said is not None and ticket.since_s <= proof[0]:
+                ticket.head = said[0].position
         gathered = Gathered(
             begin=inbox.begin,
             flying=frozenset(entry.key for entry in (self._pushes.parcel or Parcel()).entries),
@@ -272,7 +241,7 @@ class Engine:
             may_push=self._pushes.parcel is None and self._board.gone is None,
             tickets=tuple(inbox.tickets),
         )
-        inbox.begin, inbox.sweep, inbox.said = None, False, None
+        inbox.begin, inbox.sweep = None, False
         inbox.hints.clear()
         inbox.orders.clear()
         return gathered
@@ -288,12 +257,11 @@ class Engine:
         if done.parcel.pushes:
             self._pushes.send(done.parcel)
         if done.wants and self._bodies.parcel is None:
-            self._bodies.send(Errand(_load(done.wants)))
-        if not any(not one.lasting for one in report.refused) and not report.halts:
-            self._due.refused_s, self._due.refused_pause_s = None, RETRY_REFUSED_S
-        elif self._due.refused_s is None or gathered.retry:
-            self._due.refused_s = now_s + self._due.refused_pause_s
-            self._due.refused_pause_s = min(60.0, self._due.refused_pause_s * 2)
+            self._bodies.send(Errand(load(done.wants, TURN_CHANGES, TURN_BYTES)))
+        if self._proofs.parcel is None and any(ticket.head is None for ticket in self._inbox.tickets):
+            self._proofs.send(now_s)
+        waiting = bool(report.halts) or any(not one.lasting for one in report.refused)
+        self._due.retry_refused(now_s, waiting=waiting, tried=gathered.retry)
         if report.more or self._reader.waiting:
             self._wake.set()
 
@@ -320,49 +288,3 @@ class Engine:
     async def _save_cycles(self) -> None:
         count, self._board.unsaved_cycles = self._board.unsaved_cycles, 0
         await self._ports.run_blocking(partial(self._cycle.count, count, 0))
-
-    # --------------------------------------------------------------------------------------------- for `current`
-
-    async def _head(self, ends_s: float) -> int:
-        """The position of the log's head, asked for after the call began."""
-        while True:
-            left_s = self._check(ends_s)
-            with suppress(Unavailable, TimeoutError):
-                async with asyncio.timeout(min(left_s, 5.0)):  # a login that dies meanwhile parks the request
-                    cursor, digest = await self._ports.api.digest()
-                self._inbox.said = (cursor, digest)
-                self._wake.set()
-                return cursor.position
-            await self._ports.clock.sleep(min(left_s, 0.2))
-
-    def _check(self, ends_s: float) -> float:
-        """Seconds left until `ends_s`; raises what makes waiting pointless."""
-        login, gone = self._ports.login(), self._board.gone
-        if login is not None:
-            raise LoginRequired(login.sentence, code=login.code)
-        if gone is not None:
-            raise Halted(gone.message, code=gone.code, hint=gone.hint) from gone
-        picture = self.picture()
-        if picture.state in {"halted", "damaged"} and picture.cause is not None:
-            raise Halted(picture.cause.sentence, code=picture.cause.code)
-        left_s = ends_s - self._ports.clock.monotonic()
-        if left_s <= 0:
-            raise Unavailable(
-                f"not caught up in time: at evt_{picture.applied} of evt_{picture.head}, "
-                f"{picture.pending_edits} local edits on their way",
-                code="deadline_passed",
-                hint="it goes on in the background; see `relayfile status`",
-            )
-        return left_s
-
-
-def _load(wants: Mapping[Digest, int]) -> list[Digest]:
-    """As much of what is wanted as one errand brings: what one turn can place."""
-    chosen: list[Digest] = []
-    size = 0
-    for digest, size_bytes in wants.items():
-        if chosen and (size + size_bytes > TURN_BYTES or len(chosen) >= TURN_CHANGES):
-            break
-        chosen.append(digest)
-        size += size_bytes
-    return chosen

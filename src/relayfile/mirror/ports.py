@@ -197,6 +197,10 @@ class Watcher(Protocol):
         """Hints for ever, each settled (R32), none of `.relay` or of names that are left out (R44)."""
 
 
+Head: TypeAlias = tuple[Cursor, Digest]
+"""The head of a log, and the tree digest of exactly there."""
+
+
 class Api(Protocol):
     """One workspace on the server. Parks, without raising, while a sign-in is needed."""
 
@@ -209,7 +213,7 @@ class Api(Protocol):
     def blobs(self, digests: Sequence[Digest]) -> AsyncIterator[tuple[Digest, bytes | None]]:
         """As `client.push.blobs`."""
 
-    async def digest(self) -> tuple[Cursor, Digest]:
+    async def digest(self) -> Head:
         """The head of the log now, and the tree digest of exactly there."""
 
 

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from relayfile.client.feed import Batch, Connection
 from relayfile.errors import RelayfileError
+from relayfile.mirror.interrupt import Interruptible
 from relayfile.mirror.ports import Api
 from relayfile.model import Cursor
 
@@ -28,7 +29,7 @@ class Reader:
         self._round = 0
         self._place: tuple[Cursor, int | None] = (Cursor("", 0), None)
         self._begin = asyncio.Event()
-        self._reading: asyncio.Timeout | None = None
+        self._reading = Interruptible()
         self.connection: Connection = "connecting"
         self.trouble: RelayfileError | None = None
 
@@ -39,8 +40,7 @@ class Reader:
         while not self._queue.empty():
             self._queue.get_nowait()
         self._begin.set()
-        if self._reading is not None:
-            self._reading.reschedule(asyncio.get_running_loop().time())
+        self._reading.strike()
 
     @property
     def waiting(self) -> bool:
@@ -67,15 +67,8 @@ class Reader:
         while True:
             await self._begin.wait()
             self._begin.clear()
-            current = self._round
-            try:
-                async with asyncio.timeout(None) as self._reading:
-                    await self._read(current)
-            except TimeoutError:
-                if current == self._round:
-                    raise
-            finally:
-                self._reading = None
+            with Interruptible() as self._reading:
+                await self._read(self._round)
 
     async def _read(self, current: int) -> None:
         cursor, start = self._place

@@ -33,6 +33,17 @@ async def test_it_fills_the_folder_then_follows_both_sides(tmp_path):
         assert (picture.engine_starts, picture.cycles_cancelled, picture.pending_edits) == (1, 0, 0)
 
 
+async def test_large_bodies_come_apart_and_a_cut_answer_goes_on_where_it_was(tmp_path):
+    server = SimServer()
+    for number in range(30):
+        server.write(f"big{number}", b"%d" % number * 70_000)
+    async with LiveMirror(tmp_path / "s", server) as mirror:
+        mirror.api.cut_after = 7
+        await mirror.until(equal)
+        assert mirror.disk.text() == server.text()
+        assert mirror.api.blobs_sent == 30
+
+
 async def test_a_restart_resumes_at_the_cursor(tmp_path):
     server = SimServer()
     server.write("a", b"1")
