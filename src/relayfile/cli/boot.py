@@ -68,6 +68,7 @@ def _status_of_running_mirrors() -> bytes | None:
             return None
         if answer.status != 200:
             return None
+    fragments.sort()  # each begins with the names of its workspace and its directory
     return b"\n".join(fragments)
 
 

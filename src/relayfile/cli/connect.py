@@ -10,7 +10,7 @@ from relayfile.cli.context import Context
 from relayfile.client import api
 from relayfile.client.exchange import open_session
 from relayfile.client.transport_sync import SyncClient
-from relayfile.core.session import LoginState, Phase, parked, remedy, sentence
+from relayfile.core.session import LoginState, Phase, how_to_sign_in, parked, remedy, sentence
 from relayfile.credentials import profiles
 from relayfile.credentials.home import DEFAULT_PROFILE, Home
 from relayfile.credentials.session import Session
@@ -36,7 +36,13 @@ class Signed:
 
     def call(self, request: api.Request[T]) -> T:
         """The answer to `request`; raises as `SyncClient.call`."""
-        return self.client.call(request)
+        try:
+            return self.client.call(request)
+        except LoginRequired as error:
+            error.hint = how_to_sign_in(
+                self.api_url, profiles.named(self.profile)
+            )  # who raised it does not know the profile
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -56,8 +62,8 @@ class Workspace:
     name: str
 
     def call(self, request: api.Request[T]) -> T:
-        """The answer to `request`; raises as `SyncClient.call`."""
-        return self.server.client.call(request)
+        """The answer to `request`; raises as `Signed.call`."""
+        return self.server.call(request)
 
     def __enter__(self) -> Self:
         return self
@@ -94,19 +100,11 @@ def require_login(context: Context, profile: str) -> LoginState:
         raise LoginRequired(
             f"{_of(profile)}: {sentence(state)}. Nothing was changed.",
             code=state.code,
-            hint=how_to_sign_in(profile, state),
+            hint=remedy(state),
         )
     if state.phase is Phase.CONFIG_ERROR:
         raise Misconfigured(f"{_of(profile)}: {sentence(state)}", code=state.code, hint=remedy(state))
     return state
-
-
-def how_to_sign_in(profile: str, state: LoginState) -> str:
-    """The command that ends `LoginRequired` for this profile."""
-    words = ["relayfile login", state.api_url or "URL"]
-    if profile != DEFAULT_PROFILE:
-        words += ["--profile", profile]
-    return f"run `{' '.join(words)}`"
 
 
 def signed_in(context: Context, profile: str | None = None) -> Signed:
@@ -125,7 +123,7 @@ def signed_in(context: Context, profile: str | None = None) -> Signed:
             )
     state = require_login(context, profile)
     if state.api_url is None:
-        raise LoginRequired(f"{_of(profile)} names no server", hint=how_to_sign_in(profile, state))
+        raise LoginRequired(f"{_of(profile)} names no server", hint=how_to_sign_in(None, profiles.named(profile)))
     session = login_of(context, profile)
     client = SyncClient(state.api_url, session.token, "cli", renew=session.renew_now)
     return Signed(context, profile, state.api_url, session, client)

@@ -24,6 +24,7 @@ from relayfile.credentials import durable
 from relayfile.credentials.clock import Clock, SystemClock
 from relayfile.credentials.file import CredentialFile
 from relayfile.credentials.home import Home
+from relayfile.credentials.profiles import named
 from relayfile.credentials.session import Session
 from relayfile.errors import UsageError
 from relayfile.model import Grant, Secret
@@ -321,4 +322,4 @@ def open_session(home: Home, profile: str, role: str, *, notice: Callable[[str],
     """The login of a profile. `role` is `daemon`, which renews early, or `cli`; `notice` is told what was mended."""
     file = CredentialFile(home.credentials(profile), home.stash_places, notice=notice)
     renews: Role = "owner" if role == "daemon" else "other"
-    return Session(file, TokenExchange(role), renews)
+    return Session(file, TokenExchange(role), renews, profile=named(profile))

@@ -18,6 +18,10 @@ ENDING_ERRORS: Final = frozenset({"invalid_grant", "invalid_client", "unauthoriz
 """The only words of a parsed JSON body that end a session (I9)."""
 
 
+PROFILE_OF_UP: Final = "local"
+"""The profile of the server that `relayfile up` runs: it signs in there without a prompt (R16, R45)."""
+
+
 class Phase(StrEnum):
     """Where a login stands (4-sessions B.5)."""
 
@@ -285,6 +289,7 @@ class LoginState:
     holder: int | None = None
     clock_skew_s: float | None = None
     path: str | None = None
+    profile: str | None = None
 
 
 _TEXTS: Final = {
@@ -309,10 +314,18 @@ def parked(state: LoginState) -> bool:
     return state.phase in PARKED
 
 
+def how_to_sign_in(api_url: str | None, profile: str | None = None) -> str:
+    """What a person does for a usable login at this server. `profile` None is the one that need not be named."""
+    if profile == PROFILE_OF_UP:
+        return "run `relayfile up`"
+    named = f" --profile {profile}" if profile else ""
+    return f"run `relayfile login {api_url or 'URL'}{named}`"
+
+
 def remedy(state: LoginState) -> str | None:
     """The command or act that mends the state; None when nothing need be done."""
     if state.phase in {Phase.NO_SESSION, Phase.AUTH_FAILED, Phase.LOGGED_OUT}:
-        return f"run `relayfile login {state.api_url}`" if state.api_url else "run `relayfile login URL`"
+        return how_to_sign_in(state.api_url, state.profile)
     if state.phase is Phase.CLIENT_REJECTED:
         return "upgrade relayfile"
     if state.phase in {Phase.CONFIG_ERROR, Phase.PERSIST_FAILED}:

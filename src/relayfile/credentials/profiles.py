@@ -24,3 +24,8 @@ def choose(home: Home, wanted: str | None = None) -> str:
         return wanted
     found = names(home)
     return found[0] if len(found) == 1 else DEFAULT_PROFILE
+
+
+def named(profile: str) -> str | None:
+    """The profile as it must be named in a command; None for the one that need not be."""
+    return None if profile == DEFAULT_PROFILE else profile

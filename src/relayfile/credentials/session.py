@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from typing import Final
 
 from relayfile.core import schedule
@@ -36,11 +37,13 @@ class Session:
         *,
         chance: Callable[[], float] = _CHANCE,
         limits: schedule.Limits | None = None,
+        profile: str | None = None,
     ) -> None:
         self.file = file
         self.clock: Clock = clock or SystemClock()
         self.chance = chance
         self._role: core.Role = role
+        self._profile = profile
         self._exchange = exchange
         self._limits = limits or schedule.Limits()
         self._flight = threading.Lock()
@@ -167,6 +170,9 @@ class Session:
 
     def state(self) -> core.LoginState:
         """Where this login stands, as the files and this process's last attempt tell; no network, no lock."""
+        return replace(self._stands(), profile=self._profile)
+
+    def _stands(self) -> core.LoginState:
         try:
             content, ending = self._sight.look()
         except (Damaged, Misconfigured) as error:

@@ -225,3 +225,8 @@ def test_a_login_that_ended_says_the_command_that_mends_it():
     assert core.parked(ended)
     assert not core.parked(LoginState(Phase.DEGRADED))
     assert core.as_fields(LoginState(Phase.VALID, family="0123456789", rt_fp="abcdefghij"))["family"] == "01234567"
+
+
+def test_the_remedy_names_the_profile_and_up_for_the_server_that_up_runs():
+    assert core.remedy(LoginState(Phase.NO_SESSION, profile="other")) == "run `relayfile login URL --profile other`"
+    assert core.remedy(LoginState(Phase.LOGGED_OUT, profile=core.PROFILE_OF_UP)) == "run `relayfile up`"

@@ -3,9 +3,9 @@
 import argparse
 
 from relayfile.cli import embedded
-from relayfile.cli.commands.up import PROFILE
 from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
+from relayfile.core.session import PROFILE_OF_UP
 from relayfile.mirror import launch, registry
 
 DESCRIPTION = """\
@@ -27,7 +27,7 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     stopped = []
     with embedded.alone(context.home):
         for record in registry.all(context.home):
-            if record.profile == PROFILE and launch.stop(context.home, record):
+            if record.profile == PROFILE_OF_UP and launch.stop(context.home, record):
                 context.output.say(f"mirror   {record.directory} stopped")
                 stopped.append({"directory": record.directory, "mirror": record.id})
         server_stopped = embedded.stop(context.home)

@@ -95,7 +95,7 @@ def _text(context: Context, records: "Sequence[Record]") -> str:
         except OSError:
             fragment = status.stopped(context.home, record, _login(context, record.profile))
             parts.append(status.text(fragment, width=width(), colour=colour))
-    return "\n".join(parts)
+    return "\n".join(sorted(parts))  # as `boot` does
 
 
 def _profile(context: Context, records: "Sequence[Record]") -> str:
@@ -108,11 +108,12 @@ def _profile(context: Context, records: "Sequence[Record]") -> str:
 def _login(context: Context, profile: str) -> dict[str, object]:
     """Where the sign-in of a profile stands, as its files tell."""
     from relayfile.core.session import as_fields
+    from relayfile.credentials import profiles
     from relayfile.credentials.file import CredentialFile
     from relayfile.credentials.session import Session
 
     file = CredentialFile(context.home.credentials(profile), context.home.stash_places, notice=context.output.say)
-    return {"profile": profile, **as_fields(Session(file, _NeverRenews()).state())}
+    return {"profile": profile, **as_fields(Session(file, _NeverRenews(), profile=profiles.named(profile)).state())}
 
 
 class _NeverRenews:

@@ -9,6 +9,7 @@ from relayfile.cli.commands import pull, status
 from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
 from relayfile.client import api, login
+from relayfile.core.session import PROFILE_OF_UP as PROFILE
 from relayfile.core.session import parked
 from relayfile.errors import LoginRequired, Misconfigured, RelayfileError, UsageError
 from relayfile.mirror import launch, registry
@@ -28,7 +29,6 @@ EXAMPLES = """\
   relayfile up                       after a reboot
   relayfile up ./acme --json         ends with `status --json`"""
 
-PROFILE = "local"
 _FIRST = "acme"
 _PROVEN_WITHIN_S = 15.0
 _NAMES_TO_TRY = 1000
