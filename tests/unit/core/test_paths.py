@@ -65,6 +65,12 @@ def test_a_conflict_copy_lies_beside_its_file(path, copy):
     assert conflict_copy(TreePath(path), "box.example.org", AT, DIGEST) == copy
 
 
+def test_a_long_name_is_cut_and_keeps_its_extension_and_its_mark():
+    copy = conflict_copy(TreePath("é" * 120 + ".text"), "box", AT, DIGEST)
+    assert len(copy.encode()) <= 255
+    assert copy.endswith(" (conflict box 2023-11-14 01234567).text")
+
+
 def test_the_same_content_gets_the_same_name_that_day():
     first = conflict_copy(TreePath("a"), "h", AT, DIGEST)
     assert conflict_copy(TreePath("a"), "h", AT + 60, DIGEST) == first

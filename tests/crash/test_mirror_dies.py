@@ -1,0 +1,110 @@
+"""The mirror's process dies before every statement and every step on the disk, once each; then it restarts.
+
+A killed process keeps what was committed and what was done on the disk, and nothing else. Whatever the moment, the
+restart must end equal, with no bytes lost (I1, I9), no needless conflict copy, and no write made twice.
+"""
+
+import itertools
+
+import pytest
+
+from simulation.world import Died, SimDisk, SimMirror, SimServer
+
+BOTH_EDITED = "both.txt"
+
+
+class Mortal(SimMirror):
+    """A mirror whose process dies after `left` more statements or disk steps, once."""
+
+    def __init__(self, folder, server, left):
+        self.left = left
+        self.points = 0
+        disk = SimDisk()
+        disk._live = self.point
+        super().__init__(folder, server, disk)
+
+    def start(self):
+        super().start()
+        self.state._db.exec_trace = self.trace
+
+    def trace(self, _, sql, __):
+        if not sql.startswith(("BEGIN", "SAVEPOINT", "RELEASE", "COMMIT", "ROLLBACK")):
+            self.point()  # after a commit is before the next statement
+        return True
+
+    def point(self):
+        self.points += 1
+        if self.left is not None:
+            if self.left == 0:
+                self.left = None
+                raise Died
+            self.left -= 1
+
+    def kill(self):
+        self.state._db.exec_trace = None
+        super().kill()
+
+    def attempt(self, work):
+        try:
+            return work()
+        except Died:
+            self.kill()
+            return None
+
+
+def live(folder, left):
+    """One life with everything in it: fill, edits both ways, a conflict, deletions, a new generation."""
+    server = SimServer(inline=8)
+    server.write("keep", b"1")
+    server.write(BOTH_EDITED, b"base")
+    server.write("big", b"larger than inline")
+    server.write("gone", b"2")
+    server.write("ours-gone", b"3")
+    mirror = Mortal(folder, server, left)
+    mirror.disk.write("local-only", b"4")
+    mirror.attempt(mirror.run)
+    mirror.attempt(mirror.run)
+    server.write(BOTH_EDITED, b"theirs")
+    server.delete("gone")
+    server.write("keep", b"changed there")
+    mirror.edit(BOTH_EDITED, b"mine")
+    mirror.edit("big", b"edited here")
+    mirror.remove("ours-gone")
+    mirror.attempt(mirror.run)
+    mirror.attempt(mirror.run)
+    mirror.attempt(lambda: mirror.turn(reset="expired"))
+    mirror.attempt(mirror.run)
+    mirror.attempt(mirror.run)
+    return server, mirror
+
+
+def points(folder):
+    mirror = live(folder, None)[1]
+    mirror.state.close()
+    return mirror.points
+
+
+STRIPES = 8
+
+
+@pytest.mark.parametrize("stripe", range(STRIPES))
+def test_whenever_it_dies_the_restart_ends_equal_and_nothing_is_lost(tmp_path, stripe):
+    (tmp_path / "count").mkdir()
+    total = points(tmp_path / "count")
+    assert total > 200
+    for moment in itertools.islice(range(total), stripe, None, STRIPES):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        server, mirror = live(folder, moment)
+        where = f"died at point {moment} of {total}"
+        assert mirror.left is None, where
+        assert mirror.disk.text() == server.text(), where
+        assert mirror.last.report.equal is True, where
+        kept = server.text()
+        assert kept.pop("keep") == b"changed there", where
+        assert kept.pop("big") == b"edited here", where
+        assert kept.pop("local-only") == b"4", where
+        assert kept.pop(BOTH_EDITED) == b"theirs", where
+        assert list(kept.values()) == [b"mine"], f"{where}: exactly one conflict copy, nothing else"
+        assert server.puts == 4, f"{where}: local-only, big, the copy and one deletion, each once"
+        mirror.state.close()
