@@ -29,6 +29,13 @@ class Command(Protocol):
     run: Callable[[argparse.Namespace, Context], int]
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the descriptions are written, in a pipe as on a terminal."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=110)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises UsageError where argparse would end the process."""
 
@@ -84,7 +91,7 @@ def _run(words: Sequence[str], output: Output) -> int:
         prog=f"relayfile {name}",
         description=command.DESCRIPTION,
         epilog=f"examples:\n{command.EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
         parents=[everywhere()],
     )
