@@ -1,8 +1,7 @@
 """What a measurement is, and how it is shown."""
 
-import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -34,12 +33,6 @@ def timed(into: list[float]) -> Iterator[None]:
     began = time.perf_counter()
     yield
     into.append(time.perf_counter() - began)
-
-
-def median_of(times: int, measure: Callable[[], float]) -> tuple[float, list[float]]:
-    """The median of several runs, and all of them."""
-    samples = [measure() for _ in range(times)]
-    return statistics.median(samples), samples
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
