@@ -117,13 +117,13 @@ def test_a_raw_stream_says_how_to_represent_it(client):
 def test_a_symbolic_link_is_its_target(client):
     client.bulk({"path": "/link", "type": "symlink", "target": "../there", "contentType": "application/x-symlink"})
     read = client.ok("GET", "fs/file?path=/link")
-    assert (read["type"], read["target"], read["mode"]) == ("symlink", "../there", "120000")
+    assert (read["type"], read["target"], read["mode"]) == ("symlink", "../there", 0o777)
     assert read["contentHash"] == hashlib.sha256(b"../there").hexdigest()
 
 
 @pytest.mark.parametrize(
-    ("mode", "kept"), [(420, "644"), (493, "755"), ("0755", "755"), ("600", "644"), (0o100, "755")]
+    ("mode", "kept"), [(420, 420), (493, 493), ("0755", 493), ("600", 420), (0o100, 493), (None, 420)]
 )
-def test_modes_are_normalised(client, mode, kept):
+def test_modes_are_normalised_and_told_as_numbers(client, mode, kept):
     client.write("/a", mode=mode)
     assert client.ok("GET", "fs/file?path=/a")["mode"] == kept

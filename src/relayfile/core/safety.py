@@ -6,7 +6,7 @@ rename and is not counted.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -55,24 +55,35 @@ def suspicious(window: Window, deletions: int, *, emptied: bool) -> bool:
 
 
 def review(
-    window: Window, deletions: Sequence[Deletion], appeared: Sequence[Digest], *, emptied: bool
+    window: Window,
+    deletions: Sequence[Deletion],
+    deleted: Sequence[Digest],
+    appeared: Sequence[Digest],
+    *,
+    emptied: bool,
 ) -> Halt | None:
     """None when the deletions may go through; otherwise why they must wait.
 
-    `appeared` holds the content of each path that is new on that side in the same window, one entry a path: one new
-    path excuses one deletion. `emptied`: the side that was changed holds nothing any more.
+    `deleted` is what was let through in the window, `appeared` the content of each path that is new in it on that
+    side; one new path excuses one deletion. `emptied`: the side that was changed holds nothing any more.
     """
     new = Counter(appeared)
-    counted = 0
-    for deletion in deletions:
-        if new[deletion.digest]:
-            new[deletion.digest] -= 1
-        else:
-            counted += 1
-    if not counted:
+    waiting = _unexcused((deletion.digest for deletion in deletions), new)
+    if not waiting:
         return None
     if emptied and window.base >= 2:
-        return Halt(counted, emptied=True)
-    if window.deleted + counted > limit(window.base):
-        return Halt(counted, emptied=False)
+        return Halt(waiting, emptied=True)
+    if waiting + _unexcused(deleted, new) > limit(window.base):
+        return Halt(waiting, emptied=False)
     return None
+
+
+def _unexcused(digests: Iterable[Digest], new: Counter[Digest]) -> int:
+    """How many of these did not move to a new path; each new path is used up by the deletion that it excuses."""
+    count = 0
+    for digest in digests:
+        if new[digest]:
+            new[digest] -= 1
+        else:
+            count += 1
+    return count

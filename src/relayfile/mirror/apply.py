@@ -136,7 +136,8 @@ class Apply:
         agreed: list[Agreement] = []
         local: list[LocalState] = []
         refusals: list[Refusal] = []
-        files = size = removed = copies = 0
+        removed: list[Digest] = []
+        files = size = copies = 0
         for step, node, result in zip(batch.steps, batch.nodes, results, strict=True):
             match result, step:
                 case Changed(path), _:
@@ -150,7 +151,8 @@ class Apply:
                 case Done(path), Remove():
                     agreed.append(Agreement(path, node.revision, None))
                     local.append(LocalState(path, None, None))
-                    removed += 1
+                    assert node.trees.local is not None, "it was removed"
+                    removed.append(node.trees.local.digest)
                 case Done(path, stat), SetAside(copy=copy):
                     assert node.trees.local is not None, "it was set aside"
                     local.append(LocalState(path, None, None))
@@ -161,7 +163,7 @@ class Apply:
         self._state.intents.placed()
         if removed:
             self._state.brake.let_through("local", removed)
-        return Tally(files + removed, size, copies)
+        return Tally(files + len(removed), size, copies)
 
     def _seen(self, path: TreePath, stat: Stat | None, digest: Digest) -> LocalState:
         """What a step left there; when it could not be told apart from a racing write, only a scan knows (R27)."""

@@ -1,5 +1,7 @@
 """The delete brake's memory (R30): its windows survive a restart. What they mean is decided in `core.safety`."""
 
+from collections.abc import Sequence
+
 import apsw
 
 from relayfile.core.safety import WINDOW_S, Deletion, Direction, Window
@@ -8,7 +10,7 @@ from relayfile.model import Digest, TreePath
 _PENDING = {
     "local": "r_revision IS NOT b_revision AND r_digest IS NULL AND l_digest IS b_digest AND l_mode IS b_mode"
     " AND l_ino IS NOT NULL",
-    "remote": "r_revision IS b_revision AND (l_digest IS NOT b_digest OR l_mode IS NOT b_mode) AND l_ino IS NULL",
+    "remote": "r_revision IS b_revision AND (l_digest IS NOT b_digest OR l_mode IS NOT b_mode) AND l_ino IS NULL AND NOT EXISTS (SELECT 1 FROM push WHERE push.path = node.path)",
 }
 _HELD = {"local": "l_digest", "remote": "b_digest"}
 _CHANGED_SIDE = {"local": "r_digest", "remote": "l_digest"}
@@ -23,20 +25,26 @@ class Brake:
 
     def window(self, side: Direction, now_s: float) -> Window:
         """The window that holds now, and whether a person accepted what waits in it."""
-        row = self._db.execute("SELECT began_at, base, deleted FROM brake WHERE side = ?", (side,)).fetchone()
+        row = self._db.execute("SELECT began_at, base FROM brake WHERE side = ?", (side,)).fetchone()
         if row is not None and 0 <= now_s - row[0] < WINDOW_S:
-            return Window(row[1], row[2])
+            count = self._db.execute("SELECT count(*) FROM deletion WHERE side = ?", (side,)).get
+            return Window(row[1], count)
         base = self._db.execute("SELECT count(*) FROM node WHERE b_digest IS NOT NULL").get
         self._db.execute(
-            "INSERT INTO brake (side, began_at, base, deleted) VALUES (?, ?, ?, 0)"
-            " ON CONFLICT (side) DO UPDATE SET began_at = excluded.began_at, base = excluded.base, deleted = 0",
+            "INSERT INTO brake (side, began_at, base) VALUES (?, ?, ?)"
+            " ON CONFLICT (side) DO UPDATE SET began_at = excluded.began_at, base = excluded.base",
             (side, now_s, base),
         )
+        self._db.execute("DELETE FROM deletion WHERE side = ?", (side,))
         return Window(base, 0)
 
-    def let_through(self, side: Direction, count: int) -> None:
-        """So many deletions went through in the window."""
-        self._db.execute("UPDATE brake SET deleted = deleted + ? WHERE side = ?", (count, side))
+    def let_through(self, side: Direction, digests: Sequence[Digest]) -> None:
+        """Files of this content were deleted in the window."""
+        self._db.executemany("INSERT INTO deletion (side, digest) VALUES (?, ?)", [(side, one) for one in digests])
+
+    def deleted(self, side: Direction) -> list[Digest]:
+        """What was deleted in the window."""
+        return [Digest(raw) for (raw,) in self._db.execute("SELECT digest FROM deletion WHERE side = ?", (side,))]
 
     def accepted(self, side: Direction) -> bool:
         """Whether a person let the waiting deletions through."""

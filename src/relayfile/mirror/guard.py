@@ -26,7 +26,13 @@ class Guard:
             window = brake.window(side, now_s)
             emptied = brake.emptied(side)
             if safety.suspicious(window, waiting, emptied=emptied):
-                halt = safety.review(window, brake.deletions(side), brake.appeared(side, now_s), emptied=emptied)
+                halt = safety.review(
+                    window,
+                    brake.deletions(side),
+                    brake.deleted(side),
+                    brake.appeared(side, now_s),
+                    emptied=emptied,
+                )
         if halt is None:
             self.halts.pop(side, None)
         else:

@@ -99,12 +99,16 @@ CREATE TABLE conflict (
 ) STRICT, WITHOUT ROWID;
 
 -- brake: the delete brake's window (R30), one row a side on which paths are deleted.
---   began_at  unix s of the window; base  files in base when it began; deleted  deletions let through in it
+--   began_at  unix s of the window; base  files in base when it began
 --   accepted  1: a person let the waiting deletions through; back to 0 when none waits
 CREATE TABLE brake (
   side TEXT PRIMARY KEY CHECK (side IN ('local', 'remote')),
   began_at REAL NOT NULL,
   base INTEGER NOT NULL,
-  deleted INTEGER NOT NULL,
   accepted INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
+
+-- deletion: what went through in a side's window, a row a file; emptied when the next window begins.
+--   side as in brake; digest of what the file held
+CREATE TABLE deletion (side TEXT NOT NULL, digest BLOB NOT NULL) STRICT;
+CREATE INDEX deletion_side ON deletion (side);

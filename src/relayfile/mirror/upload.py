@@ -19,7 +19,7 @@ from relayfile.mirror.ports import Disk, Ports
 from relayfile.mirror.refusals import Refusal
 from relayfile.mirror.state import State, Stream
 from relayfile.mirror.trees import Agreement, Node
-from relayfile.model import TreePath
+from relayfile.model import Digest, TreePath
 
 PARCEL_FILES: Final = 200
 PARCEL_BYTES: Final = 8 * 1024 * 1024
@@ -84,13 +84,14 @@ class Upload:
             return parcel
         fresh: list[Entry] = []
         halted = self._guard.review("remote", now_s) is not None
-        deleted = 0
+        deleted: list[Digest] = []
         for node in self._state.trees.up(PARCEL_FILES, deletions=not halted):
             if parcel.full:
                 break
             match merge.decide(node.trees.base, node.trees.local, node.trees.remote):
                 case merge.RemoveRemote(over):
-                    deleted += 1
+                    assert node.trees.base is not None, "it was deleted"
+                    deleted.append(node.trees.base.digest)
                     fresh.append(Entry(self._new_key(), node.path, over, None))
                     parcel.add(fresh[-1], None)
                 case merge.Upload(over) if frozen := self._freeze(node, over):

@@ -83,7 +83,7 @@ def shown(path: TreePath, state: State, body: bytes) -> FileRead:
         semantics=semantics_of(state),
         content_hash=state.digest.hex(),
         size=state.size,
-        mode=state.mode,
+        mode=data.mode_number(state.mode),
         type="symlink" if symlink else "file",
         target=text if symlink else None,
     )

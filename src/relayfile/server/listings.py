@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from relayfile.core.listing import bounds, entries
 from relayfile.errors import UsageError
-from relayfile.model import TreePath
+from relayfile.model import SYMLINK, TreePath
 from relayfile.server import contents
 from relayfile.server.bearer import Access
 from relayfile.server.door import Door, number
@@ -189,7 +189,7 @@ def _file(connection: apsw.Connection, view: View, path: TreePath) -> data.TreeE
     said = contents.semantics_of(state)
     return data.TreeEntry(
         path=path.wire,
-        type="file",
+        type="symlink" if state.mode == SYMLINK else "file",
         revision=f"rev_{state.position}",
         content_hash=state.digest.hex(),
         provider=data.provider(path),
@@ -199,7 +199,7 @@ def _file(connection: apsw.Connection, view: View, path: TreePath) -> data.TreeE
         relation_count=len(said.relations),
         permission_count=len(said.permissions),
         comment_count=len(said.comments),
-        mode=state.mode,
+        mode=data.mode_number(state.mode),
     )
 
 

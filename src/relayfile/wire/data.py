@@ -60,7 +60,7 @@ class Health(_Body, frozen=True, kw_only=True):
 
 
 class FileRead(_SparseBody, frozen=True, kw_only=True):
-    """One file with its content. `mode`, `size`, `type` and `target` are ours; v1 clients ignore them."""
+    """One file with its content. `mode` is the permission bits as a number: 420 is 0644 (see `mode_shown`)."""
 
     path: str
     revision: str
@@ -73,7 +73,7 @@ class FileRead(_SparseBody, frozen=True, kw_only=True):
     semantics: Semantics
     content_hash: str
     size: int = -1
-    mode: Mode = REGULAR
+    mode: int = 0
     type: Literal["file", "symlink"] = "file"
     target: str | None = None
 
@@ -199,10 +199,10 @@ class BulkReadAnswer(_Body, frozen=True, kw_only=True):
 
 
 class TreeEntry(_SparseBody, frozen=True, kw_only=True):
-    """One file or folder of a listing. A folder's revision is the word `dir`."""
+    """One file, link or folder of a listing. A folder's revision is the word `dir`."""
 
     path: str
-    type: Literal["file", "dir"]
+    type: Literal["file", "dir", "symlink"]
     revision: str
     content_hash: str = ""
     provider: str = ""
@@ -213,7 +213,7 @@ class TreeEntry(_SparseBody, frozen=True, kw_only=True):
     relation_count: int = 0
     permission_count: int = 0
     comment_count: int = 0
-    mode: Mode = REGULAR
+    mode: int = 0
 
 
 class TreePage(_Body, frozen=True, kw_only=True):
@@ -413,6 +413,16 @@ def mode_of(mode: int | str | None, *, symlink: bool) -> Mode | None:
     except ValueError as error:
         raise UsageError(f"not a file mode: {str(mode)[:40]!r}", code="invalid_content") from error
     return EXECUTABLE if bits & 0o111 else REGULAR
+
+
+def mode_number(mode: Mode) -> int:
+    """The mode as v1 writes it: permission bits as a number. That of a link says nothing; its `type` does."""
+    return 0o777 if mode == SYMLINK else int(mode, 8)
+
+
+def mode_shown(shown: FileRead | TreeEntry) -> Mode:
+    """The mode that an answer tells."""
+    return mode_of(shown.mode, symlink=shown.type == "symlink") or REGULAR
 
 
 def if_match(text: str) -> int | None:

@@ -8,7 +8,7 @@ from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
 from relayfile.client import api
 from relayfile.model import TreePath
-from relayfile.wire.data import FileRead
+from relayfile.wire.data import FileRead, mode_shown
 
 DESCRIPTION = """\
 Write the content of one path to stdout, byte for byte. Without WORKSPACE: the one chosen with
@@ -38,7 +38,7 @@ def run(asked: argparse.Namespace, context: Context) -> int:
         "revision": found.revision,
         "digest": found.content_hash,
         "size": found.size,
-        "mode": found.mode,
+        "mode": mode_shown(found),
         "contentType": found.content_type,
         "encoding": found.encoding or "utf-8",
         "content": found.content,

@@ -82,7 +82,7 @@ def _below(there: connect.Workspace, wanted: Sequence[str], context: Context, *,
 
 
 def _listed(there: connect.Workspace, folder: str) -> dict[str, data.TreeEntry]:
-    found = {entry.path: entry for entry in tree.entries(there, folder) if entry.type == "file"}
+    found = {entry.path: entry for entry in tree.entries(there, folder) if entry.type != "dir"}
     if not found and folder != "/":
         found_one = there.call(api.read_file(there.id, TreePath.parse(folder)))  # raises NotFound
         entry = data.TreeEntry(path=found_one.path, type="file", revision=found_one.revision)
@@ -94,4 +94,4 @@ def _listed(there: connect.Workspace, folder: str) -> dict[str, data.TreeEntry]:
 
 def _removal(entry: data.TreeEntry) -> data.BulkFile:
     over = data.if_match(entry.revision) or 0
-    return api.bulk_file(TreePath.parse(entry.path), None, entry.mode, over=over, key=uuid.uuid4().hex)
+    return api.bulk_file(TreePath.parse(entry.path), None, data.mode_shown(entry), over=over, key=uuid.uuid4().hex)

@@ -80,7 +80,7 @@ def run(asked: argparse.Namespace, context: Context) -> int:
         connect.to_workspace(context, asked.workspace) as there,
         context.output.progress(f"seed {there.name}") as bar,
     ):
-        present = {entry.path: entry for entry in tree.entries(there, "/") if entry.type == "file"}
+        present = {entry.path: entry for entry in tree.entries(there, "/") if entry.type != "dir"}
         _Upload(there, present, tally, bar, files, overwrite=asked.overwrite).all()
     return _tell(tally, context)
 
@@ -126,7 +126,7 @@ class _Upload:
         entry = self._present.get(one.path.wire)
         if entry is None:
             return 0
-        if entry.content_hash == hashlib.sha256(body).hexdigest() and entry.mode == one.mode:
+        if entry.content_hash == hashlib.sha256(body).hexdigest() and data.mode_shown(entry) == one.mode:
             self._tally.same += 1
         elif self._overwrite:
             return data.if_match(entry.revision) or 0

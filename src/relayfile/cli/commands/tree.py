@@ -9,7 +9,7 @@ from relayfile.cli.main import Parser
 from relayfile.cli.output import size
 from relayfile.cli.terminal import printable
 from relayfile.client import api
-from relayfile.wire.data import TreeEntry
+from relayfile.wire.data import TreeEntry, mode_shown
 
 DESCRIPTION = """\
 List the paths of a workspace, in order; it follows pages, so a listing is always whole. Folders end with a slash.
@@ -67,7 +67,7 @@ def as_fields(entry: TreeEntry) -> dict[str, object]:
         "revision": entry.revision,
         "size": entry.size,
         "digest": entry.content_hash,
-        "mode": entry.mode,
+        "mode": mode_shown(entry),
         "updatedAt": entry.updated_at,
     }
 
@@ -78,4 +78,4 @@ def _line(entry: TreeEntry, *, long: bool) -> str:
         return shown
     if entry.type == "dir":
         return f"{'dir':>6} {'':>9} {'':>12}  {shown}"
-    return f"{entry.mode:>6} {size(entry.size):>9} {entry.revision:>12}  {shown}"
+    return f"{mode_shown(entry):>6} {size(entry.size):>9} {entry.revision:>12}  {shown}"
