@@ -1,19 +1,27 @@
 """The delete brake's memory (R30): its windows survive a restart. What they mean is decided in `core.safety`."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import apsw
 
 from relayfile.core.safety import WINDOW_S, Deletion, Direction, Window
 from relayfile.model import Digest, TreePath
 
-_PENDING = {
-    "local": "r_revision IS NOT b_revision AND r_digest IS NULL AND l_digest IS b_digest AND l_mode IS b_mode"
-    " AND l_ino IS NOT NULL",
-    "remote": "r_revision IS b_revision AND (l_digest IS NOT b_digest OR l_mode IS NOT b_mode) AND l_ino IS NULL AND NOT EXISTS (SELECT 1 FROM push WHERE push.path = node.path)",
+_PENDING: Final = {
+    "local": (
+        "r_revision IS NOT b_revision AND r_digest IS NULL AND l_digest IS b_digest AND l_mode IS b_mode"
+        " AND l_ino IS NOT NULL"
+    ),
+    "remote": (
+        "r_revision IS b_revision AND (l_digest IS NOT b_digest OR l_mode IS NOT b_mode) AND l_ino IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM push WHERE push.path = node.path)"
+    ),
 }
-_HELD = {"local": "l_digest", "remote": "b_digest"}
-_CHANGED_SIDE = {"local": "r_digest", "remote": "l_digest"}
+"""The rows whose next step deletes them on that side."""
+
+_HELD: Final = {"local": "l_digest", "remote": "b_digest"}
+_CHANGED_SIDE: Final = {"local": "r_digest", "remote": "l_digest"}
 """The column of the side whose deletions are carried over, by the side they would be carried to."""
 
 
