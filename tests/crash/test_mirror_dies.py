@@ -108,3 +108,22 @@ def test_whenever_it_dies_the_restart_ends_equal_and_nothing_is_lost(tmp_path, s
         assert list(kept.values()) == [b"mine"], f"{where}: exactly one conflict copy, nothing else"
         assert server.puts == 4, f"{where}: local-only, big, the copy and one deletion, each once"
         mirror.state.close()
+
+
+def test_the_cursor_never_runs_ahead_of_the_rows_it_stands_for(tmp_path):
+    """Defends I4: after a death at any moment, every change up to the cursor is in the remote tree."""
+    (tmp_path / "count").mkdir()
+    for moment in range(0, points(tmp_path / "count"), 7):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        server = SimServer()
+        for number in range(12):
+            server.write(f"f{number}", b"%d" % number)
+        mirror = Mortal(folder, server, moment)
+        mirror.attempt(mirror.run)
+        cursor = mirror.state.stream().cursor
+        rows = dict(mirror.state._db.execute("SELECT path, r_revision FROM node"))
+        expected = {at: position for at, (position, _) in server.nodes.items() if position <= cursor.position}
+        assert expected.items() <= rows.items(), f"died at point {moment}"
+        assert cursor.position in {0, 12}
+        mirror.state.close()
