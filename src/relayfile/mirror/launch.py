@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Final
 
 from relayfile import errors
@@ -174,7 +175,7 @@ def failure_line(error: RelayfileError) -> str:
 
 
 def _lives(process: int) -> bool:
-    """Whether the process is still there; one that ended and is our own child is laid to rest."""
+    """Whether the process still runs; one that ended and that nobody laid to rest yet does not."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process, os.WNOHANG)
     try:
@@ -183,7 +184,11 @@ def _lives(process: int) -> bool:
         return False
     except PermissionError:  # the number is another user's now
         return False
-    return True
+    try:
+        state = Path(f"/proc/{process}/stat").read_bytes().rpartition(b") ")[2][:1]
+    except OSError:  # no such file system here: whoever started it lays it to rest at once
+        return True
+    return state != b"Z"
 
 
 def _asked_to_stop(home: Home, record: Record) -> bool:
