@@ -145,7 +145,9 @@ class Board:
             text = f"{report.conflicts} conflict copies lie beside their files; merge them and delete the copies"
             return "conflict", Cause("conflict_copies", text)
         if report.pending.edits:
-            return "pending", Cause("pending_edits", f"{report.pending.edits} local edits are on their way")
+            count = report.pending.edits
+            text = "1 local edit is on its way" if count == 1 else f"{count} local edits are on their way"
+            return "pending", Cause("pending_edits", text)
         return "live", None
 
 

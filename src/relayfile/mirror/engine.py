@@ -180,12 +180,6 @@ class Engine:
             if unproven and self._reader.connection == "live" and self._proofs.parcel is None:
                 self._proofs.send(clock.monotonic())
 
-    async def _fetch(self, errand: Errand) -> Errand:
-        missing = [digest for digest in errand.digests if digest not in errand.bodies]
-        async for digest, body in self._ports.api.blobs(missing):
-            errand.bodies[digest] = body
-        return errand
-
     # -------------------------------------------------------------------------------------------------- turns
 
     async def _turn(self) -> None:

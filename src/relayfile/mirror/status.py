@@ -29,6 +29,7 @@ _COLOURS: Final = {
     "stopped": "33",
 }
 _RED: Final = "31"
+_WORKING: Final = frozenset({"bootstrapping", "catching-up", "pending"})
 _NOT_KEPT_SHOWN: Final = 5
 
 
@@ -116,9 +117,9 @@ def save_last(home: Home, seen: Fragment) -> None:
 def text(seen: Fragment, *, width: int = 80, colour: bool = False) -> str:
     """The mirror for people, in a few lines; the first says what it is, the second how it stands and why."""
     lines = [_bold(f"{seen['workspace_name']}  {seen['directory']}", colour=colour), f"  {_standing(seen, colour)}"]
-    if cause := seen["cause"]:
+    if (cause := seen["cause"]) and cause["code"] != "pending_edits":  # the counts below say that
         lines.append(f"  {cause['message']}")
-    if (doing := seen["progress"]) and seen["state"] in {"bootstrapping", "catching-up", "pending"}:
+    if (doing := seen["progress"]) and seen["state"] in _WORKING and doing["files_total"] > 1:
         lines.append(f"  {_doing(doing)}")
     if counts := _counts(seen):
         lines.append(f"  {counts}")
