@@ -6,7 +6,6 @@ get `previous` and marks (R22), and are sent back to the delta feed (1013) when 
 
 import asyncio
 import base64
-import re
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -19,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from relayfile.core.patterns import matcher
 from relayfile.errors import CursorExpired, RelayfileError
 from relayfile.model import TreePath
 from relayfile.server import problems
@@ -121,7 +121,7 @@ class Live:
                 raise CursorExpired("the log has not reached this cursor; observe again from 0")
             position = head
         return _Sender(
-            self, socket, access, marks=marks, wanted=_matcher(patterns), position=position, epoch=view.epoch
+            self, socket, access, marks=marks, wanted=matcher(patterns), position=position, epoch=view.epoch
         )
 
 
@@ -254,23 +254,8 @@ def _frame(event: Event, previous: int | None) -> live.Event:
         content=content,
         encoding=encoding,
         inline_content=content is not None,
+        type_metadata=None if ours or event.kind == DELETED else data.TypeMetadata.of(event.mode, None if encoding else content),
         size=event.size if ours else -1,
         mode=event.mode if ours and event.kind != DELETED else None,
         previous=previous,
     )
-
-
-def _matcher(patterns: list[str]) -> Callable[[TreePath], bool]:
-    """Whether a path is one that the socket asked for: `*` is one segment, a trailing `**` all below."""
-    if not patterns or "/" in patterns:
-        return lambda _: True
-    expressions = []
-    for pattern in patterns:
-        segments = [
-            ".*" if segment == "**" else "[^/]*".join(map(re.escape, segment.split("*")))
-            for segment in pattern.strip("/").split("/")
-        ]
-        text = "/".join(segments)
-        expressions.append(text[: -len("/.*")] + "(?:/.*)?" if text.endswith("/.*") else text)
-    compiled = re.compile("|".join(f"(?:{each})" for each in expressions), re.DOTALL)
-    return lambda path: compiled.fullmatch(path) is not None
