@@ -48,9 +48,11 @@ class Accounts:
         self._failures.check(who, where)
         account = await self._database.read(lambda connection: accounts.by_username(connection, username))
         async with self._hashing:
+            self._failures.check(who, where)  # again: many may have come at once and waited for their turn here
             right = await asyncio.to_thread(_verify, account.password if account else self._nobody, password)
+            if account is None or not right:
+                self._failures.count(who, where)
         if account is None or not right:
-            self._failures.count(who, where)
             raise LoginRequired(_WRONG, code="wrong_password")
         return account
 

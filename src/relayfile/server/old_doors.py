@@ -23,8 +23,8 @@ from relayfile.server.store.accounts import Account
 from relayfile.server.throttle import Throttle
 from relayfile.wire.auth import V1Grant, V1Login, V1Refresh, rfc3339
 
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-_LOOPBACK_TARGETS: Final = "http://127.0.0.1:* http://localhost:*"
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
+"""Not `[::1]`: the page's policy names where its form may lead, and cannot name an IPv6 address (CSP level 3)."""
 
 
 class OldDoors:
@@ -124,13 +124,14 @@ class OldDoors:
         refusal: RelayfileError | None = None,
     ) -> Response:
         status = 200 if refusal is None else 429 if isinstance(refusal, Unavailable) else 403
+        target = urlsplit(redirect_uri).netloc
         return self._pages.page(
             request,
             "loopback.html",
             about=f"loopback {redirect_uri}",
             status=status,
-            targets=_LOOPBACK_TARGETS,
-            target=urlsplit(redirect_uri).netloc,
+            targets=f"http://{target}",
+            target=target,
             redirect_uri=redirect_uri,
             state=state[:500],
             username=username,

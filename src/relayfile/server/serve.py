@@ -48,7 +48,12 @@ def serve(settings: Settings) -> int:
         gc.freeze()
         for sign in (signal.SIGTERM, signal.SIGINT):  # uvicorn ends in good order, then raises it again
             signal.signal(sign, lambda *_: None)
-        server = _Server(_config(app), settings, url_of(settings.listen, listener), app.state.welcome)
+        server = _Server(
+            _config(app, behind_proxy=settings.listen.public_url is not None),
+            settings,
+            url_of(settings.listen, listener),
+            app.state.welcome,
+        )
         server.run(sockets=[listener])
         return 0 if server.started else 70
 
@@ -130,7 +135,7 @@ def url_of(listen: Listen, listener: socket.socket) -> str:
     return f"http://[{listen.host}]:{port}" if ":" in listen.host else f"http://{listen.host}:{port}"
 
 
-def _config(app: Starlette) -> uvicorn.Config:
+def _config(app: Starlette, *, behind_proxy: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
@@ -143,6 +148,7 @@ def _config(app: Starlette) -> uvicorn.Config:
         log_level="warning",  # at "info" it logs the query of a socket, which may hold a token
         access_log=False,
         server_header=False,
+        proxy_headers=behind_proxy,  # else whoever tries passwords could claim another address each time
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
