@@ -86,6 +86,8 @@ def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise UsageError(f"the body is not what this route takes: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the body is not JSON: {error}") from error
+    except RecursionError:
+        raise UsageError("the body is nested too deeply") from None
 
 
 def number(connection: HTTPConnection, name: str, usual: int, *, least: int = 1, most: int = 1_000) -> int:

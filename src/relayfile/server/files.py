@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import parse_qsl
 
 import apsw
 import msgspec
@@ -52,9 +53,24 @@ def path_asked(request: Request) -> TreePath:
     Raises:
         UsageError: there is none, or it is none.
     """
-    if not (text := request.query_params.get("path")):
+    if not (text := path_text(request)):
         raise UsageError("which path? Give ?path=/…")
     return TreePath.parse(text)
+
+
+def path_text(request: Request) -> str:
+    """What the query says of a path, unchecked but for its bytes; "" for nothing.
+
+    Raises:
+        UsageError: `invalid_path`: they are not UTF-8. With a replacement in their place two names would become one.
+    """
+    text = request.query_params.get("path", "")
+    if "\ufffd" in text:
+        try:
+            parse_qsl(request.url.query, errors="strict")
+        except UnicodeDecodeError as error:
+            raise UsageError("not a workspace path: it is not valid UTF-8", code="invalid_path") from error
+    return text
 
 
 def key_of(said: Identity | None, access: Access, path: TreePath, digest: Digest) -> Key | None:

@@ -54,6 +54,8 @@ async def body(request: Request, kind: type[T]) -> T:
         raise UsageError(f"the body does not fit: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError("the body is not JSON") from error
+    except RecursionError:
+        raise UsageError("the body is nested too deeply") from None
 
 
 async def _read(request: Request) -> bytes:

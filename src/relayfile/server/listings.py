@@ -17,7 +17,7 @@ from relayfile.model import SYMLINK, TreePath
 from relayfile.server import contents
 from relayfile.server.bearer import Access
 from relayfile.server.door import Door, number
-from relayfile.server.files import json
+from relayfile.server.files import json, path_text
 from relayfile.server.store import files as store
 from relayfile.server.store.bodies import BlobFolder
 from relayfile.server.store.database import Database
@@ -36,7 +36,7 @@ def folder_asked(request: Request) -> str:
     Raises:
         UsageError: `invalid_path`.
     """
-    text = request.query_params.get("path", "/").strip("/")
+    text = path_text(request).strip("/")
     return TreePath.parse(text) if text else ""
 
 

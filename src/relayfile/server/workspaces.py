@@ -351,8 +351,8 @@ def _below(paths: Iterable[str]) -> list[str]:
     roots = [path.rstrip("/") for path in paths]
     if not roots or "" in roots:
         return [*_ALL]
-    words = [f"relayfile:fs:{act}:{root}/**" for root in roots for act in ("read", "write")]
-    return [*words, "ops:read", "sync:read"]
+    what = ("fs:read", "fs:write", "ops:read")  # operations name paths too
+    return [*(f"relayfile:{action}:{root}/**" for root in roots for action in what), "sync:read"]
 
 
 def _granted(access: Access, wanted: Iterable[str]) -> list[str]:

@@ -225,6 +225,20 @@ class TreePage(_Body, frozen=True, kw_only=True):
     total_files: int | msgspec.UnsetType = msgspec.UNSET
 
 
+class TypeMetadata(_SparseBody, frozen=True, kw_only=True):
+    """What kind of file a change left behind. Without it v1 clients take every change for that of a plain file."""
+
+    type: Literal["file", "symlink"]
+    mode: int
+    target: str = ""
+
+    @classmethod
+    def of(cls, mode: Mode, target: str | None = None) -> "TypeMetadata":
+        """That of a file of this mode; `target` is where a link points, when it is known."""
+        link = mode == SYMLINK
+        return cls(type="symlink" if link else "file", mode=mode_number(mode), target=(target or "") if link else "")
+
+
 class EventRecord(_SparseBody, frozen=True, kw_only=True):
     """One change, as the v1 events feed tells it."""
 
@@ -237,6 +251,7 @@ class EventRecord(_SparseBody, frozen=True, kw_only=True):
     timestamp: str
     content_hash: str = ""
     provider: str = ""
+    type_metadata: TypeMetadata | None = None
 
 
 class EventsPage(_Body, frozen=True, kw_only=True):
@@ -437,7 +452,7 @@ def if_match(text: str) -> int | None:
     if plain == "*":
         return None
     number = plain.removeprefix("rev_")
-    if not (number.isascii() and number.isdigit()):
+    if not (number.isascii() and number.isdigit()) or len(number) > 18:
         raise UsageError(
             f"not a precondition: {text[:40]!r}", code="precondition_failed", status=412, hint="use rev_N, 0 or *"
         )

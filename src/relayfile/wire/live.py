@@ -13,16 +13,19 @@ import msgspec
 
 from relayfile.errors import ProtocolMismatch
 from relayfile.model import Change, Delete, Digest, Mode, Put, TreePath
+from relayfile.wire.data import TypeMetadata
 
 CLOSE_TOO_SLOW: Final = 1013
 CLOSE_REVOKED: Final = 4401
 MARK_EVERY_S: Final = 10.0
+_DIGITS: Final = 18
+"""Every position has fewer; what has more fits no table."""
 
 EventType: TypeAlias = Literal["file.created", "file.updated", "file.deleted"]
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """One change as v1 clients know it; `mode`, `size` and `previous` are ours and ignored by them."""
+    """One change as v1 clients know it; `mode`, `size` and `previous` are ours."""
 
     event_id: str
     type: str
@@ -37,6 +40,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     content: str | None = None
     encoding: str = ""
     inline_content: bool = False
+    type_metadata: TypeMetadata | None = None
     size: int = -1
     mode: Mode | None = None
     previous: int | None = None
@@ -95,7 +99,7 @@ def position(identifier: str) -> int:
         ProtocolMismatch: it is none of them.
     """
     prefix, _, number = identifier.rpartition("_")
-    if prefix not in {"evt", "rev", "op"} or not (number.isascii() and number.isdigit()):
+    if prefix not in {"evt", "rev", "op"} or not (number.isascii() and number.isdigit()) or len(number) > _DIGITS:
         raise ProtocolMismatch(f"not a position: {identifier[:40]!r}")
     return int(number)
 
