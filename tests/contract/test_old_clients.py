@@ -1,5 +1,7 @@
 """What existing v1 clients insist on; each of these once made a published client fail against this server."""
 
+import json
+
 
 def test_a_listing_tells_modes_as_numbers_and_links_as_links(client):
     """The mount client decodes `mode` into an unsigned integer and gives up on the whole page otherwise."""
@@ -20,3 +22,17 @@ def test_a_listing_tells_modes_as_numbers_and_links_as_links(client):
     for files in (read, client.ok("GET", "fs/export")):
         told = {each["path"]: (each.get("type", "file"), each["mode"]) for each in files}
         assert told == {path: listed[path] for path in paths}
+
+
+def test_a_change_tells_what_kind_of_file_it_left(client):
+    """The mount client takes every change without `typeMetadata` for that of a plain file: tools lost their bit."""
+    with client.socket("from=now") as socket:
+        client.write("/tool", mode=493)
+        client.bulk({"path": "/link", "type": "symlink", "target": "tool"})
+        client.remove("/tool")
+        tool, link, gone = (json.loads(socket.recv(timeout=20)) for _ in range(3))
+    assert tool["typeMetadata"] == {"type": "file", "mode": 0o755}
+    assert link["typeMetadata"] == {"type": "symlink", "mode": 0o777, "target": "tool"}
+    assert "typeMetadata" not in gone
+    told = [each.get("typeMetadata") for each in client.ok("GET", "fs/events")["events"]]
+    assert told == [{"type": "file", "mode": 0o755}, {"type": "symlink", "mode": 0o777}, None]

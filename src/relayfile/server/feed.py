@@ -275,4 +275,5 @@ def _record(event: Event) -> EventRecord:
         timestamp=data.moment(event.at_ns),
         content_hash=event.digest.hex(),
         provider=data.provider(event.path),
+        type_metadata=None if event.kind == DELETED else data.TypeMetadata.of(event.mode),
     )

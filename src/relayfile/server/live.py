@@ -240,6 +240,7 @@ def _frame(event: Event, previous: int | None) -> live.Event:
     if body is not None:
         text = None if event.encoding == "base64" else as_text(body)
         content, encoding = (base64.b64encode(body).decode(), "base64") if text is None else (text, "")
+    target = None if encoding else content
     return live.Event(
         event_id=f"evt_{event.position}",
         type=EVENT_TYPES[event.kind],
@@ -254,7 +255,7 @@ def _frame(event: Event, previous: int | None) -> live.Event:
         content=content,
         encoding=encoding,
         inline_content=content is not None,
-        type_metadata=None if ours or event.kind == DELETED else data.TypeMetadata.of(event.mode, None if encoding else content),
+        type_metadata=None if ours or event.kind == DELETED else data.TypeMetadata.of(event.mode, target),
         size=event.size if ours else -1,
         mode=event.mode if ours and event.kind != DELETED else None,
         previous=previous,
