@@ -279,6 +279,7 @@ def test_a_revoked_login_parks_the_mirror_quietly_and_a_new_login_wakes_it(short
 
     # Quiet: after the state is known no request comes from the daemon, while local edits are still recorded.
     quiet_from = requests_of_daemon(server, daemon[0])
+    assert quiet_from > 0, "its requests are recognised by its process"
     (root / "d1" / "f1.txt").write_text("edited while signed out\n")
     (root / "new.txt").write_text("made while signed out\n")
     recorded = machine.until_mirror(
