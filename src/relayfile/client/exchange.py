@@ -5,17 +5,15 @@ leaves the process. An answer ends a login only by a JSON `error` word (I9); eve
 """
 
 import email.utils
-import http.client
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
 import msgspec
 
-from relayfile import __version__
 from relayfile.client.answers import Answer, json_object, retry_after_s
+from relayfile.client.carrier import FORM, JSON, Carrier, MaybeSentError, NotSentError, Received, repeated
 from relayfile.client.origin import Origin
 from relayfile.core import schedule
 from relayfile.core.session import ENDING_ERRORS, Ended, Renewed, Role, Unanswered
@@ -28,31 +26,12 @@ from relayfile.credentials.profiles import named
 from relayfile.credentials.session import Session
 from relayfile.errors import UsageError
 from relayfile.model import Grant, Secret
-from relayfile.wire.auth import CLIENT_ID, GRANT_REFRESH, ServerMetadata, TokenAnswer, user_agent
+from relayfile.wire.auth import CLIENT_ID, GRANT_REFRESH, ServerMetadata, TokenAnswer
 from relayfile.wire.credentials import seconds
 
 OAUTH_PATH: Final = "/oauth/token"
 V1_PATH: Final = "/api/v1/auth/token/refresh"
-_MAX_ANSWER_BYTES: Final = 262_144
 _CHANCE: Final = random.SystemRandom().random
-
-
-class _NotSentError(Exception):
-    """The request did not leave: the token is untouched."""
-
-
-class _MaybeSentError(Exception):
-    """The request may have arrived: only the same token with the same nonce may follow."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Received:
-    """An answer, and when on both clocks its request left and it came."""
-
-    answer: Answer
-    sent_s: float
-    sent_wall: float
-    received_s: float
 
 
 class TokenExchange:
@@ -67,10 +46,10 @@ class TokenExchange:
         limits: schedule.Limits | None = None,
         reach: durable.Reach = durable.no_reach,
     ) -> None:
-        self._agent = user_agent(__version__, role)
         self._clock: Clock = clock or SystemClock()
         self._chance = chance
         self._limits = limits or schedule.Limits()
+        self._carrier = Carrier(role, self._clock, self._limits)
         self._reach = reach
         self._speaks_oauth: dict[str, bool] = {}
 
@@ -83,22 +62,13 @@ class TokenExchange:
             origin = Origin.parse(api_url)
         except UsageError as error:
             return Unanswered(error.message, maybe_sent=False)
-        until = self._clock.boottime() + self._limits.holder_s
-        outcome = Unanswered("no attempt was made", maybe_sent=False)
-        maybe_sent = False
-        for attempt in range(1, self._limits.attempts + 1):
-            latest = self._attempt(origin, refresh_token, nonce, until)
-            if not isinstance(latest, Unanswered):
-                return latest
-            maybe_sent = maybe_sent or latest.maybe_sent
-            outcome = Unanswered(latest.cause, maybe_sent, latest.retry_after_s, latest.status)
-            pause_s = schedule.attempt_pause_s(attempt, self._chance(), self._limits)
-            if latest.retry_after_s is not None:
-                pause_s = max(pause_s, latest.retry_after_s)
-            if attempt == self._limits.attempts or stop() or self._clock.boottime() + pause_s >= until:
-                break
-            self._clock.sleep(pause_s)
-        return outcome
+        return repeated(
+            lambda until: self._attempt(origin, refresh_token, nonce, until),
+            self._clock,
+            self._chance,
+            self._limits,
+            stop,
+        )
 
     def revoke(self, api_url: str, refresh_token: Secret, reason: str) -> bool:
         """Whether the server was told that this login is over (RFC 7009), and why. One attempt."""
@@ -109,10 +79,10 @@ class TokenExchange:
             "reason": reason,
         }
         try:
-            received = self._send(
-                Origin.parse(api_url), "POST", "/oauth/revoke", _FORM, urlencode(form), self._clock.boottime() + 5.0
+            received = self._carrier.send(
+                Origin.parse(api_url), "POST", "/oauth/revoke", FORM, urlencode(form), self._clock.boottime() + 5.0
             )
-        except (_NotSentError, _MaybeSentError, UsageError):
+        except (NotSentError, MaybeSentError, UsageError):
             return False
         return received.answer.status == 200
 
@@ -121,7 +91,7 @@ class TokenExchange:
     def _attempt(self, origin: Origin, refresh_token: Secret, nonce: Secret, until: float) -> Outcome:
         try:
             oauth = self._oauth(origin, until)
-        except (_NotSentError, _MaybeSentError) as error:
+        except (NotSentError, MaybeSentError) as error:
             return Unanswered(str(error), maybe_sent=False)
         if isinstance(oauth, Unanswered):
             return oauth
@@ -133,14 +103,14 @@ class TokenExchange:
                     "refresh_token": refresh_token.reveal(),
                     "refresh_nonce": nonce.reveal(),
                 }
-                received = self._send(origin, "POST", OAUTH_PATH, _FORM, urlencode(form), until, self._reach)
-                return _read(received, _oauth_grant)
+                received = self._carrier.send(origin, "POST", OAUTH_PATH, FORM, urlencode(form), until, self._reach)
+                return outcome_of(received, oauth_grant)
             body = msgspec.json.encode({"refreshToken": refresh_token.reveal()}).decode()
-            received = self._send(origin, "POST", V1_PATH, _JSON, body, until, self._reach)
-            return _read(received, _v1_grant)
-        except _NotSentError as error:
+            received = self._carrier.send(origin, "POST", V1_PATH, JSON, body, until, self._reach)
+            return outcome_of(received, _v1_grant)
+        except NotSentError as error:
             return Unanswered(str(error), maybe_sent=False)
-        except _MaybeSentError as error:
+        except MaybeSentError as error:
             return Unanswered(str(error), maybe_sent=True)
 
     def _oauth(self, origin: Origin, until: float) -> bool | Unanswered:
@@ -150,7 +120,7 @@ class TokenExchange:
         """
         if (known := self._speaks_oauth.get(origin.url)) is not None:
             return known
-        received = self._send(origin, "GET", "/.well-known/oauth-authorization-server", {}, None, until)
+        received = self._carrier.send(origin, "GET", "/.well-known/oauth-authorization-server", {}, None, until)
         answer = received.answer
         if answer.status == 200:
             try:
@@ -166,75 +136,8 @@ class TokenExchange:
             )
         return self._speaks_oauth[origin.url]
 
-    def _send(  # noqa: PLR0917 - what a request consists of
-        self,
-        origin: Origin,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: str | None,
-        until: float,
-        reach: durable.Reach = durable.no_reach,
-    ) -> _Received:
-        """The answer. Each wait ends with the budget, whatever its own limit.
 
-        Raises:
-            _NotSentError: no connection came about.
-            _MaybeSentError: it broke after the request had begun to leave.
-        """
-        left_s = until - self._clock.boottime()
-        if left_s <= 0:
-            raise _NotSentError("the time for renewing ran out")
-        connection = origin.connection(min(self._limits.connect_s, left_s))
-        try:
-            try:
-                connection.connect()
-            except OSError as error:
-                raise _NotSentError(f"{origin.netloc} cannot be reached: {error.strerror or 'timed out'}") from error
-            connection.sock.settimeout(min(self._limits.read_s, max(0.1, until - self._clock.boottime())))
-            sent_s, sent_wall = self._clock.boottime(), self._clock.wall()
-            try:
-                answer = self._round_trip(connection, origin.prefix + path, method, headers, body, reach)
-            except (OSError, http.client.HTTPException) as error:
-                raise _MaybeSentError(f"no whole answer from {origin.netloc}: {type(error).__name__}") from error
-            reach("FP8 answer read")
-            return _Received(answer, sent_s, sent_wall, self._clock.boottime())
-        finally:
-            connection.close()
-
-    def _round_trip(  # noqa: PLR0917 - as above
-        self,
-        connection: http.client.HTTPConnection,
-        path: str,
-        method: str,
-        headers: dict[str, str],
-        body: str | None,
-        reach: durable.Reach,
-    ) -> Answer:
-        raw = body.encode() if body is not None else None
-        connection.putrequest(method, path, skip_accept_encoding=True)
-        own = {"User-Agent": self._agent, "Accept": "application/json", "Connection": "close", **headers}
-        if raw is not None:
-            own["Content-Length"] = str(len(raw))
-        for name, value in own.items():
-            connection.putheader(name, value)
-        connection.endheaders()
-        if raw is not None:
-            half = len(raw) // 2
-            connection.send(raw[:half])
-            reach("FP6 half sent")
-            connection.send(raw[half:])
-        reach("FP7 sent")
-        response = connection.getresponse()
-        body_read = response.read(_MAX_ANSWER_BYTES)
-        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, body_read)
-
-
-_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
-_JSON: Final = {"Content-Type": "application/json"}
-
-
-def _read(received: _Received, grant: Callable[[_Received], tuple[Grant, str | None]]) -> Outcome:
+def outcome_of(received: Received, grant: Callable[[Received], tuple[Grant, str | None]]) -> Outcome:
     """What an answer to a presented refresh token means: only JSON is believed, and of a refusal only its `error`."""
     answer = received.answer
     if answer.status == 200:
@@ -252,7 +155,12 @@ def _read(received: _Received, grant: Callable[[_Received], tuple[Grant, str | N
     return Unanswered(cause, answer.status in {500, 502, 504}, retry_after_s(answer), answer.status)
 
 
-def _oauth_grant(received: _Received) -> tuple[Grant, str | None]:
+def oauth_grant(received: Received) -> tuple[Grant, str | None]:
+    """The grant and the scope of a token answer.
+
+    Raises:
+        msgspec.MsgspecError, UnicodeDecodeError: it is no token answer.
+    """
     told = msgspec.json.decode(received.answer.body, type=TokenAnswer)
     return grant_of(told, received.sent_wall), told.scope
 
@@ -282,7 +190,7 @@ class _V1Answer(msgspec.Struct, rename="camel"):
     api_url: str = ""
 
 
-def _v1_grant(received: _Received) -> tuple[Grant, str | None]:
+def _v1_grant(received: Received) -> tuple[Grant, str | None]:
     told = msgspec.json.decode(received.answer.body, type=_V1Answer)
     end = seconds(told.access_token_expires_at)
     server_now = _server_seconds(received.answer)
