@@ -36,3 +36,32 @@ def test_a_change_tells_what_kind_of_file_it_left(client):
     assert "typeMetadata" not in gone
     told = [each.get("typeMetadata") for each in client.ok("GET", "fs/events")["events"]]
     assert told == [{"type": "file", "mode": 0o755}, {"type": "symlink", "mode": 0o777}, None]
+
+
+def test_null_counts_as_absent(client):
+    """The Python SDK sends a null for everything it was not given."""
+    semantics = {"properties": {"state": "open"}, "relations": None, "permissions": None, "comments": None}
+    body = {"content": "x", "contentType": None, "encoding": None, "semantics": semantics, "contentIdentity": None}
+    assert client.ask("PUT", "fs/file?path=/a", body=body, headers={"If-Match": "0"}).status == 202
+    assert client.ok("GET", "fs/file?path=/a")["semantics"]["properties"] == {"state": "open"}
+    written = client.bulk({"path": "/b", "content": "x", "ifMatch": None, "mode": None, "semantics": semantics})
+    assert written["results"][0]["writeback"] == {"provider": "", "state": "succeeded"}
+    refused = client.bulk({"path": "/c", "content": None})
+    assert [each["code"] for each in refused["errors"]] == ["invalid_content"]
+    assert client.ask("POST", "fs/bulk", body={"files": [None]}).json["code"] == "bad_request"
+    join = {"agentName": "a", "scopes": ["fs:read"], "permissions": None}
+    assert client.http.ask("POST", f"/api/v1/workspaces/{client.workspace}/join", body=join).status == 200
+
+
+def test_a_bulk_names_the_provider_of_each_path(client):
+    written = client.bulk({"path": "/github/a", "content": "x"}, {"path": "/top", "content": "x"})
+    assert [each["writeback"]["provider"] for each in written["results"]] == ["github", ""]
+
+
+def test_a_pull_of_the_old_command_line_is_taken_and_does_nothing(client):
+    """It asks every provider of `sync/status` to be read again, and fails when that is refused."""
+    body = {"provider": "github", "reason": "manual"}
+    answer = client.ask("POST", "sync/refresh", body=body, headers={"X-Correlation-Id": "pull-1"})
+    assert (answer.status, answer.json["status"], answer.json["correlationId"]) == (202, "queued", "pull-1")
+    assert answer.json["id"]
+    assert client.join("reader", "fs:read").ask("POST", "sync/refresh", body=body).status == 403

@@ -125,6 +125,7 @@ def _data_routes(
         Route(f"{_WS}/ops", operations.page, methods=["GET"]),
         Route(f"{_WS}/ops/{{id}}", operations.one, methods=["GET"]),
         Route(f"{_WS}/sync/status", operations.sync_status, methods=["GET"]),
+        Route(f"{_WS}/sync/refresh", operations.refresh, methods=["POST"]),
     ]
 
 

@@ -11,6 +11,7 @@ from relayfile.server.bearer import Access, Bearer, presented
 from relayfile.server.config import Limits
 from relayfile.server.problems import too_large
 from relayfile.server.requestlog import asked
+from relayfile.wire import lenient
 
 T = TypeVar("T")
 
@@ -81,7 +82,7 @@ class Door:
 
 def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
-        return decoder.decode(body)
+        return lenient.decoded(body, decoder)
     except msgspec.ValidationError as error:
         raise UsageError(f"the body is not what this route takes: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -228,7 +228,7 @@ class Files:
                         revision=f"rev_{outcome.position}",
                         content_type=outcome.content_type or file.content_type,
                         content_identity=file.content_identity,
-                        writeback=_DONE,
+                        writeback=data.Writeback(provider=data.provider(file.path)),
                     )
                 )
             else:
@@ -340,9 +340,6 @@ class Files:
                 "currentContentPreview": await self.writer.database.read(preview),
             },
         )
-
-
-_DONE: Final = data.Writeback()
 
 
 def _precondition(request: Request) -> int | None:

@@ -12,6 +12,7 @@ from relayfile.errors import Forbidden, UsageError
 from relayfile.model import Principal
 from relayfile.server.bearer import Bearer, presented
 from relayfile.server.requestlog import asked
+from relayfile.wire import lenient
 from relayfile.wire.auth import ClientName
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ async def body(request: Request, kind: type[T]) -> T:
     """
     raw = await _read(request)
     try:
-        return msgspec.json.decode(raw or b"{}", type=kind)
+        return lenient.decoded(raw or b"{}", msgspec.json.Decoder(kind))
     except msgspec.ValidationError as error:
         raise UsageError(f"the body does not fit: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

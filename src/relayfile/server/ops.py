@@ -10,6 +10,7 @@ from relayfile.errors import NotFound
 from relayfile.server.door import Door, number
 from relayfile.server.feed import v1_position
 from relayfile.server.files import json
+from relayfile.server.requestlog import correlation_of
 from relayfile.server.store import feed as store
 from relayfile.server.store import files
 from relayfile.server.store.database import Database
@@ -20,6 +21,7 @@ from relayfile.wire.data import Operation
 
 _READ_OPS = "ops:read"
 _READ_SYNC = "sync:read"
+_TRIGGER_SYNC = "sync:trigger"
 _STEP = 1_000
 
 
@@ -103,6 +105,13 @@ class Operations:
             )
 
         return json(await self.database.read(query))
+
+    async def refresh(self, request: Request) -> Response:
+        """`POST sync/refresh`: v1's `pull` asks that a provider be read again. None is connected here: done."""
+        await self.door.enter(request, _TRIGGER_SYNC)
+        await self.door.body(request)
+        correlation = correlation_of(request.scope)
+        return json(data.Queued(id=f"refresh_{correlation}", correlation_id=correlation), 202)
 
 
 def _shows(view: View, event: Event) -> bool:

@@ -293,6 +293,7 @@ class WorkspaceRoutes:
     ) -> _Pass:
         claims = {
             "wks": workspace,
+            "workspace_id": workspace,  # the name that v1's TypeScript SDK looks for
             "sub": agent,
             "agent_name": agent,
             "acc": principal.account,
@@ -308,7 +309,7 @@ class WorkspaceRoutes:
         return await self._bearer.access(await caller(self._bearer, request), request.path_params["id"])
 
     def _row(self, request: Request, row: Workspace) -> WorkspaceRow:
-        return WorkspaceRow(row.id, row.name, row.role, rfc3339(row.created_at), self._place.base(request))
+        return WorkspaceRow(row.id, row.name, row.role, rfc3339(row.created_at), self._place.base(request), _CAST_KEY)
 
 
 def _v1(handler: Handler) -> Handler:

@@ -142,6 +142,7 @@ class WorkspaceRow(msgspec.Struct, frozen=True, rename="camel"):
     role: str
     created_at: str
     relayfile_url: str
+    relaycast_api_key: str = ""
 
 
 class WorkspaceRequest(msgspec.Struct, frozen=True, rename="camel"):

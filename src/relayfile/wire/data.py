@@ -360,6 +360,14 @@ class SyncStatus(_Body, frozen=True, kw_only=True):
     providers: list[ProviderStatus]
 
 
+class Queued(_Body, frozen=True, kw_only=True):
+    """Answer of `POST sync/refresh` (202)."""
+
+    id: str
+    correlation_id: str
+    status: str = "queued"
+
+
 class ErrorBody(_SparseBody, frozen=True, kw_only=True):
     """What every refusal looks like (A8). `details` are written as further top-level fields, see `error_json`."""
 

@@ -30,6 +30,7 @@ def claims_of(token):
 def test_a_workspace_is_created_listed_and_taken(shared, owner, workspace):
     assert workspace["workspaceId"].startswith("rw_")
     assert (workspace["role"], workspace["relayfileUrl"]) == ("owner", shared.url)
+    assert workspace["relaycastApiKey"], "v1's TypeScript SDK takes no answer without one"
     assert workspace in owner.http.ok("GET", "/api/v1/workspaces")
     again = owner.http.ask("POST", "/api/v1/workspaces", body={"name": workspace["name"]})
     assert (again.status, again.json["code"], again.json["error"]) == (409, "workspace_exists", "workspace_exists")
@@ -68,6 +69,7 @@ def test_a_joined_token_is_one_any_v1_server_would_verify(shared, owner, workspa
     token = jwt.decode(joined["token"], keys, algorithms=["RS256"])
     assert token.header["kid"]
     claims = token.claims
+    assert claims["workspace_id"] == id_, "v1's TypeScript SDK looks for this one"
     assert (claims["wks"], claims["sub"], claims["agent_name"], claims["aud"]) == (
         id_,
         "scribe",
