@@ -177,7 +177,8 @@ class Principal:
     """Who a request comes from, as its bearer token proves.
 
     `workspace` is set for tokens of one workspace (R4 a); otherwise membership decides. `family` is None for
-    machine tokens. `scopes` are the token's own words (3-protocol B.2); membership may narrow them further.
+    machine tokens, whose id is then `token`. `scopes` are the token's own words (3-protocol B.2); membership may
+    narrow them further.
     """
 
     account: str
@@ -187,3 +188,4 @@ class Principal:
     workspace: str | None = None
     family: str | None = None
     labels: dict[str, str] = field(default_factory=dict, hash=False, compare=False)
+    token: str | None = None

@@ -7,6 +7,7 @@ changes. An access token lives until its own expiry; only the end of its family 
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -14,13 +15,14 @@ from typing import Any, Final
 import apsw
 
 from relayfile.core.scopes import ACCOUNT, ACTIONS, Scopes
-from relayfile.errors import Forbidden, LoginRequired, NotFound, RelayfileError
+from relayfile.errors import Forbidden, LoginRequired, NotFound, RelayfileError, Unavailable
 from relayfile.model import Principal
 from relayfile.server.keys import AUDIENCE, Keys
-from relayfile.server.store import families, tokens, workspaces
+from relayfile.server.store import families, machine_tokens, tokens, workspaces
 from relayfile.server.store.database import Database
 from relayfile.server.store.families import SIGN_IN
-from relayfile.wire.auth import ACCESS_PREFIX
+from relayfile.wire.auth import ACCESS_PREFIX, rfc3339
+from relayfile.wire.machine_tokens import MACHINE_PREFIX
 
 _OLD_PREFIXES: Final = ("relay_pa_", "relay_ws_", "relay_id_", "relay_ag_")
 _REMEMBERED: Final = 10_000
@@ -32,6 +34,8 @@ _ROLES: Final[Mapping[str, frozenset[str]]] = {
 }
 WORKSPACE_DELETED: Final = "workspace_deleted"
 _LOGIN: Final = "sign in: run `relayfile login`"
+_NEW_TOKEN: Final = "make another with `relayfile token create`"  # noqa: S105 - what to do
+_USE_NOTED_EVERY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Bearer:
         self._accesses: dict[tuple[Principal, str], Access] = {}
         self._changes = 0
         self._waiting: dict[str, set[asyncio.Future[str]]] = {}
+        self._used: dict[str, float] = {}
 
     async def principal(self, token: str | None) -> Principal:
         """The principal that `token` proves. `relay_pa_` and its like are stripped.
@@ -84,15 +89,15 @@ class Bearer:
         found = self._principals.get(digest)
         while found is None:
             changes = self._changes
-            candidate = await (
-                self._opaque(digest) if token.startswith(ACCESS_PREFIX) else self._workspace_token(token)
-            )
+            candidate = await self._looked_up(token, digest)
             if changes == self._changes:  # nothing ended while we looked
                 _make_room(self._principals)
                 found = self._principals[digest] = candidate
         if found.expires_at <= time.time():
             self._principals.pop(digest, None)
-            raise LoginRequired("the access token has expired", code="token_expired", hint=_LOGIN)
+            raise _expired(found)
+        if found.token is not None:
+            await self._note_use(found.token)
         return found
 
     async def access(self, principal: Principal, workspace: str) -> Access:
@@ -115,15 +120,22 @@ class Bearer:
     async def revoked(self, principal: Principal, workspace: str | None = None) -> str:
         """The reason, once the principal's family has ended; until then it waits. Expiry does not count (R3).
 
+        A machine token has no family: its own end counts, by time or by revocation.
         With a workspace also when that is deleted: the reason is then `WORKSPACE_DELETED`.
         """
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        names = [name for name in (principal.family, workspace) if name is not None]
+        names = [name for name in (principal.family, principal.token, workspace) if name is not None]
+        left_s = None if principal.token is None else max(0.0, principal.expires_at - time.time())
         for name in names:
             self._waiting.setdefault(name, set()).add(answer)
         try:
             # Registered first, asked second: an end between the two is heard twice, never missed.
-            return await self._database.read(partial(_over, principal, workspace)) or await answer
+            if reason := await self._database.read(partial(_over, principal, workspace)):
+                return reason
+            async with asyncio.timeout(left_s):
+                return await answer
+        except TimeoutError:
+            return "expired"
         finally:
             for name in names:
                 self._waiting[name].discard(answer)
@@ -131,10 +143,12 @@ class Bearer:
                     del self._waiting[name]
 
     def ended(self, gone: Iterable[str], reason: str) -> None:
-        """Tokens of these families are refused from now on, and who waits in `revoked` hears of it."""
+        """Tokens of these families, and these machine tokens, are refused from now on; who waits hears of it."""
         over = frozenset(gone)
         self._changes += 1
-        self._principals = {key: each for key, each in self._principals.items() if each.family not in over}
+        self._principals = {
+            key: each for key, each in self._principals.items() if each.family not in over and each.token not in over
+        }
         for family in over:
             self._tell(family, reason)
 
@@ -152,6 +166,43 @@ class Bearer:
         for answer in self._waiting.get(name, ()):
             if not answer.done():
                 answer.set_result(reason)
+
+    async def _looked_up(self, token: str, digest: bytes) -> Principal:
+        if token.startswith(ACCESS_PREFIX):
+            return await self._opaque(digest)
+        if token.startswith(MACHINE_PREFIX):
+            return await self._machine(digest)
+        return await self._workspace_token(token)
+
+    async def _machine(self, digest: bytes) -> Principal:
+        known = await self._database.read(lambda connection: machine_tokens.by_digest(connection, digest))
+        if known is None:
+            raise LoginRequired("the machine token is not one of this server", code="token_invalid", hint=_NEW_TOKEN)
+        if known.revoked_at is not None:
+            raise LoginRequired(
+                f"the machine token {known.name!r} was revoked by {known.revoked_by} at {rfc3339(known.revoked_at)}",
+                code="token_revoked",
+                hint=_NEW_TOKEN,
+                details={"reason": f"revoked by {known.revoked_by}"},
+            )
+        return Principal(
+            account=known.account,
+            subject=known.name,
+            scopes=frozenset(known.scopes),
+            expires_at=known.expires_at,
+            workspace=known.workspace,
+            token=known.id,
+            labels={"kind": "machine"},
+        )
+
+    async def _note_use(self, token: str) -> None:
+        """Its use is on record, to the minute; one that cannot be recorded now is still a use."""
+        now = time.time()
+        if now - self._used.get(token, 0.0) < _USE_NOTED_EVERY_S:
+            return
+        self._used[token] = now
+        with suppress(Unavailable):
+            await self._database.write(lambda connection: machine_tokens.used(connection, token, now))
 
     async def _opaque(self, digest: bytes) -> Principal:
         known = await self._database.read(lambda connection: tokens.known(connection, digest))
@@ -225,10 +276,23 @@ class Bearer:
 def _over(principal: Principal, workspace: str | None, connection: apsw.Connection) -> str | None:
     """Why this principal has no business in this workspace any more; None while it may have."""
     reason = families.ended(connection, principal.family) if principal.family is not None else None
+    if principal.token is not None:
+        known = machine_tokens.by_id(connection, principal.token)
+        reason = "unknown" if known is None else f"revoked by {known.revoked_by}" if known.revoked_at else None
     if reason is None and workspace is not None:
         standing = workspaces.standing(connection, principal.account, workspace)
         return WORKSPACE_DELETED if standing is not None and standing.deleted else None
     return reason
+
+
+def _expired(found: Principal) -> LoginRequired:
+    """The error that says its time is over."""
+    if found.token is None:
+        return LoginRequired("the access token has expired", code="token_expired", hint=_LOGIN)
+    at = rfc3339(found.expires_at)
+    return LoginRequired(
+        f"the machine token {found.subject!r} expired at {at}", code="token_expired", hint=_NEW_TOKEN
+    )
 
 
 def _make_room(remembered: dict[Any, Any]) -> None:

@@ -15,6 +15,7 @@ from relayfile.server.device import Devices
 from relayfile.server.grants import Grants
 from relayfile.server.intake import Place
 from relayfile.server.keys import Keys
+from relayfile.server.machine_tokens import MachineTokenRoutes
 from relayfile.server.old_doors import OldDoors
 from relayfile.server.sessions import SessionRoutes
 from relayfile.server.store.database import Database, connect
@@ -52,6 +53,7 @@ class Identity:
             *DevicePage(devices, people, pages).routes(),
             *OldDoors(grants, people, pages, place).routes(),
             *SessionRoutes(database, self.bearer, grants).routes(),
+            *MachineTokenRoutes(database, self.bearer).routes(),
             *WorkspaceRoutes(database=database, keys=keys, bearer=self.bearer, grants=grants, place=place).routes(),
         ]
 

@@ -57,6 +57,7 @@ class SessionRoutes:
             generation=stored.family.generation if stored else None,
             scope=" ".join(sorted(principal.scopes)),
             expires_at=rfc3339(principal.expires_at),
+            token=principal.subject if principal.token is not None else None,
         )
         return _json(answer)
 

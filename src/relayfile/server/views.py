@@ -94,7 +94,8 @@ class Views:
         """
         log = feed.log_of(connection, access.workspace)
         principal = access.principal
-        owner = access.role == "owner" and principal.workspace is None  # in person, not an agent's token
+        in_person = principal.workspace is None and principal.token is None  # not an agent's token
+        owner = access.role == "owner" and in_person
         who = Who(principal.subject, access.workspace, principal.scopes, owner)
         acl = self._acl(connection, log)
         return View(log, access, acl, who, _name(access, log, acl, who))

@@ -187,8 +187,8 @@ class WorkspaceRoutes:
     async def delegate(self, request: Request) -> Response:
         """A workspace token with a refresh token of its own, for at most a day: a family begun by this sign-in."""
         access = await self._access(request)
-        if access.principal.workspace is not None:
-            raise Forbidden("a workspace token cannot delegate; sign in", code="needs_reauth")
+        if access.principal.family is None or access.principal.workspace is not None:
+            raise Forbidden("only a sign-in can delegate; use this token itself", code="needs_reauth")
         asked = await body(request, DelegationRequest)
         if not 0 < asked.ttl_seconds <= TOKEN_TTL_S or not 0 < asked.delegation_ttl_seconds <= _DELEGATION_MAX_S:
             raise UsageError("ttlSeconds is at most 3600, delegationTtlSeconds at most 86400", code="invalid_request")
@@ -262,8 +262,8 @@ class WorkspaceRoutes:
         """A workspace token of this sign-in's family. Its issue is audited."""
         words, now = _granted(access, wanted), time.time()
         client, principal = client_of(request), access.principal
-        if principal.workspace is not None:
-            raise Forbidden("a workspace token cannot make another; sign in")
+        if principal.family is None or principal.workspace is not None:
+            raise Forbidden("only a sign-in can make a workspace token; use this token itself")
         made = self._sign(
             principal, access.workspace, _agent(agent, access), words=words, now=now, expires_at=now + TOKEN_TTL_S
         )

@@ -88,7 +88,7 @@ class ServerMetadata(msgspec.Struct, frozen=True):
 
 
 class WhoAmI(msgspec.Struct, frozen=True):
-    """`GET /api/v1/auth/whoami`. `kind` is `owner` or `person`; `family` is None for machine tokens."""
+    """`GET /api/v1/auth/whoami`. `kind`: `owner` or `person`; machine tokens have `token`, a name, no `family`."""
 
     account: str
     username: str
@@ -97,6 +97,7 @@ class WhoAmI(msgspec.Struct, frozen=True):
     generation: int | None
     scope: str
     expires_at: str
+    token: str | None = None
 
 
 class SessionRow(msgspec.Struct, frozen=True):

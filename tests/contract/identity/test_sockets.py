@@ -62,6 +62,18 @@ def test_deleting_a_workspace_closes_its_sockets_without_blaming_the_token(share
     assert took_s < 1
 
 
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_the_end_of_a_machine_token_closes_its_sockets(shared, owner, watch, end):
+    workspace = owner.http.ok("POST", "/api/v1/workspaces", body={})["workspaceId"]
+    body = {"name": f"socket {end}", "scopes": ["fs:read"], "ttl_seconds": 1.5 if end == "expired" else 60}
+    made = owner.http.ok("POST", "/api/v1/auth/tokens", body=body)
+    socket = watch(shared, made["token"], workspace)
+    if end == "revoked":
+        owner.http.ok("DELETE", f"/api/v1/auth/tokens/{made['row']['id']}")
+    code, reason, _ = end_of(socket)
+    assert (code, reason) == (4401, end)
+
+
 def test_mere_expiry_closes_no_socket(start_server, watch):
     server = start_server(access_ttl="1s", refresh_overlap="0s")
     somebody = Person(server)
