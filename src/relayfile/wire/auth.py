@@ -17,6 +17,17 @@ GRANT_PASSWORD: Final = "password"  # noqa: S105 - the name of a grant type
 GRANT_REFRESH: Final = "refresh_token"
 GRANT_DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 GRANT_OWNER: Final = "urn:relayfile:params:oauth:grant-type:owner-signin"
+GRANT_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+TYPE_ACCESS: Final = "urn:ietf:params:oauth:token-type:access_token"
+TYPE_REFRESH: Final = "urn:ietf:params:oauth:token-type:refresh_token"
+
+DPOP_ALGORITHM: Final = "ES256"
+DPOP_KIND: Final = "dpop+jwt"
+USE_DPOP_NONCE: Final = "use_dpop_nonce"
+"""The proof's nonce is missing or old. Nothing was used up: repeat at once with that of `DPoP-Nonce` (R11)."""
+
+INVALID_DPOP_PROOF: Final = "invalid_dpop_proof"
+"""The proof of the key does not hold, or there is none. Never a verdict on the credential (R11)."""
 
 ACCESS_PREFIX: Final = "cld_at_"
 REFRESH_PREFIX: Final = "cld_rt_"
@@ -47,8 +58,42 @@ class TokenAnswer(msgspec.Struct, frozen=True):
     token_type: str = "Bearer"  # noqa: S105 - the name of a kind
 
 
+class EnrolmentAnswer(TokenAnswer, frozen=True):
+    """200 of the token exchange: a daemon credential (R10). Its refresh token stays the same as long as it lives.
+
+    `jkt` is the thumbprint of the key that every renewal must prove (RFC 7638).
+    """
+
+    issued_token_type: str = TYPE_REFRESH
+    kind: str = "daemon"
+    workspace: str = ""
+    mirror: str = ""
+    jkt: str = ""
+
+
+class ProofHeader(msgspec.Struct, frozen=True):
+    """The header of a DPoP proof (RFC 9449 section 4.2). `jwk` is the public half of the key, nothing more."""
+
+    jwk: dict[str, str]
+    alg: str = DPOP_ALGORITHM
+    typ: str = DPOP_KIND
+
+
+class ProofClaims(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a DPoP proof says: this request (`htm`, `htu`), once (`jti`), now (`nonce`; `iat` is not judged, R11)."""
+
+    jti: str
+    htm: str
+    htu: str
+    iat: float
+    nonce: str | None = None
+
+
 class OAuthError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Any refusal of an `/oauth` route: 400, 401 `invalid_client`, 429 or 503 with Retry-After."""
+    """Any refusal of an `/oauth` route: 400, 401 `invalid_client`, 429 or 503 with Retry-After.
+
+    `ended_by`, `ended_from`, `ended_at`: whose hand ended the credential, from which host, and when, where known.
+    """
 
     error: str
     error_description: str = ""
@@ -57,6 +102,9 @@ class OAuthError(msgspec.Struct, frozen=True, omit_defaults=True):
     generation: int | None = None
     request_id: str = ""
     retry_after_seconds: float | None = None
+    ended_by: str | None = None
+    ended_from: str | None = None
+    ended_at: str | None = None
 
 
 class DeviceAnswer(msgspec.Struct, frozen=True):
@@ -85,6 +133,7 @@ class ServerMetadata(msgspec.Struct, frozen=True):
     refresh_nonce_supported: bool
     refresh_token_expiration_types_supported: list[str]
     relayfile_version: str
+    dpop_signing_alg_values_supported: list[str] = []
 
 
 class WhoAmI(msgspec.Struct, frozen=True):
@@ -101,7 +150,11 @@ class WhoAmI(msgspec.Struct, frozen=True):
 
 
 class SessionRow(msgspec.Struct, frozen=True):
-    """One live credential family, as `relayfile auth sessions` shows it (`GET /api/v1/auth/sessions`: an array)."""
+    """One live credential family, as `relayfile auth sessions` shows it (`GET /api/v1/auth/sessions`: an array).
+
+    `client`, `host` and `pid` are who began it, `last_client`, `last_host` and `last_pid` who used its refresh token
+    last. A daemon credential names its `mirror`, its `workspace`, and as `parent` the sign-in that enrolled it.
+    """
 
     id: str
     kind: str
@@ -116,6 +169,12 @@ class SessionRow(msgspec.Struct, frozen=True):
     current: bool
     old_clients: bool
     account: str = ""
+    username: str = ""
+    workspace: str | None = None
+    parent: str | None = None
+    last_client: str = ""
+    last_host: str | None = None
+    last_pid: int | None = None
 
 
 class AuditRow(msgspec.Struct, frozen=True):
@@ -133,6 +192,12 @@ class AuditRow(msgspec.Struct, frozen=True):
     host: str | None
     pid: int | None
     reason: str | None
+
+
+class SignedOut(msgspec.Struct, frozen=True):
+    """200 of `DELETE /api/v1/auth/sessions?all=1`: how many credentials of the caller's account have ended."""
+
+    ended: int
 
 
 class WorkspaceRow(msgspec.Struct, frozen=True, rename="camel"):
