@@ -22,6 +22,7 @@ from relayfile.server.hub import Hub
 from relayfile.server.identity import Identity
 from relayfile.server.listings import Listings
 from relayfile.server.live import Live
+from relayfile.server.merges import Merges
 from relayfile.server.ops import Operations
 from relayfile.server.problems import HANDLERS
 from relayfile.server.requestlog import LogFile, RequestLog
@@ -85,6 +86,7 @@ def create(settings: Settings) -> Starlette:
         routes=[
             *_data_routes(
                 files=files,
+                merges=Merges(door, files.writer),
                 log=Feed(door, database, views),
                 blobs=Blobs(door, database, views, blobs),
                 listings=Listings(door, database, views, blobs),
@@ -104,13 +106,21 @@ def create(settings: Settings) -> Starlette:
 
 
 def _data_routes(
-    *, files: Files, log: Feed, blobs: Blobs, listings: Listings, live: Live, operations: Operations
+    *,
+    files: Files,
+    merges: Merges,
+    log: Feed,
+    blobs: Blobs,
+    listings: Listings,
+    live: Live,
+    operations: Operations,
 ) -> list[BaseRoute]:
     return [
         Route(f"{_WS}/fs/bulk", files.bulk, methods=["POST"]),
         Route(f"{_WS}/fs/file", files.read, methods=["GET"]),
         Route(f"{_WS}/fs/file", files.put, methods=["PUT"]),
         Route(f"{_WS}/fs/file", files.delete, methods=["DELETE"]),
+        Route(f"{_WS}/fs/merge", merges.merge, methods=["POST"]),
         Route(f"{_WS}/fs/bulk-read", files.bulk_read, methods=["POST"]),
         Route(f"{_WS}/fs/delta", log.delta, methods=["GET"]),
         Route(f"{_WS}/fs/digest", log.digest, methods=["GET"]),

@@ -12,6 +12,7 @@ from relayfile.errors import UsageError
 from relayfile.model import SYMLINK, Digest, TreePath
 from relayfile.server.store import bodies
 from relayfile.server.store.bodies import BlobFolder
+from relayfile.server.store.feed import Event
 from relayfile.server.store.files import Content, State
 from relayfile.wire import data
 from relayfile.wire.data import BulkFile, FileRead, Semantics, WriteRequest
@@ -66,6 +67,17 @@ def body_of(connection: apsw.Connection, blobs: BlobFolder, state: State) -> byt
     if state.body_id:
         return bodies.stored(connection, state.body_id)
     return blobs.read(state.digest) if state.size else b""
+
+
+def event_body(connection: apsw.Connection, blobs: BlobFolder, event: Event) -> bytes:
+    """The content that a change left behind, also one that is no longer the newest.
+
+    Raises:
+        Damaged: it is not where the log says.
+    """
+    if event.body_id:
+        return bodies.stored(connection, event.body_id)
+    return blobs.read(event.digest) if event.size else b""
 
 
 def shown(path: TreePath, state: State, body: bytes) -> FileRead:

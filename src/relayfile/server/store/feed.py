@@ -143,6 +143,16 @@ def event_at(connection: apsw.Connection, log: Log, position: int) -> Event | No
     return None if row is None else _event(row)
 
 
+def revision_before(connection: apsw.Connection, log: Log, path: TreePath, position: int) -> int:
+    """The revision that `path` had before the change at `position`; 0: none."""
+    return int(
+        connection.execute(
+            "SELECT coalesce(max(position), 0) FROM event WHERE log = ? AND position < ? AND path = ?",
+            (log.id, position, path),
+        ).get
+    )
+
+
 def _event(row: tuple[Any, ...]) -> Event:
     return Event(row[0], TreePath(row[1]), *row[2:])
 
