@@ -95,15 +95,21 @@ class Beneath:
         try:
             return self.folder(path), []
         except FileNotFoundError:
-            above, _, name = path.rpartition("/")
-        parent, touched = self.made_folder(above)
-        try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, 0o777, dir_fd=parent)  # the process's umask decides, as for any program of the user
-                touched.append(above)
-            return os.open(name, _FOLDER, dir_fd=parent), touched
-        finally:
-            os.close(parent)
+            parts = path.split("/")
+        at, touched = self.folder(""), []
+        for depth, name in enumerate(parts):  # a loop, not a recursion: a path may have 2,000 parts
+            try:
+                try:
+                    below = os.open(name, _FOLDER, dir_fd=at)
+                except FileNotFoundError:
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(name, 0o777, dir_fd=at)  # the umask decides, as for any program of the user
+                        touched.append("/".join(parts[:depth]))
+                    below = os.open(name, _FOLDER, dir_fd=at)
+            finally:
+                os.close(at)
+            at = below
+        return at, touched
 
     def _open_private(self) -> None:
         self.private = _private_folder(PRIVATE, 0o755, self.root)

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from relayfile.core.paths import left_out
@@ -146,14 +146,12 @@ class _Batch:
         self._durably = durably
         self._staged: dict[int, Staged] = {}
         self._touched: set[str] = set()
-        self._parent: tuple[str, int] | None = None
         os.mkdir(self._name, 0o700, dir_fd=beneath.stage)
         self._folder = beneath.folder(f"{PRIVATE}/stage/{self._name}")
         self.results: dict[int, Result] = {}
 
     def close(self) -> None:
         """No descriptor is left open; the stage folder is gone unless something in it is still to be settled."""
-        self._leave_parent()
         os.close(self._folder)
         with contextlib.suppress(OSError):
             os.rmdir(self._name, dir_fd=self._beneath.stage)
@@ -195,7 +193,6 @@ class _Batch:
             if index not in self.results:
                 self.results[index] = self._published(index, step)
                 self._reach("published")
-        self._leave_parent()
         if self._durably:
             for folder in self._touched:
                 self._sync_folder(folder)
@@ -207,18 +204,18 @@ class _Batch:
         above, _, name = step.path.rpartition("/")
         staged = self._staged.get(index)
         try:
-            folder = self._enter_parent(above, make=isinstance(step, Place))
-            match step:
-                case Place(expected=None):
-                    assert staged is not None, "a step without result was staged"
-                    return self._placed_new(step, folder, name, staged)
-                case Place():
-                    assert staged is not None, "a step without result was staged"
-                    return self._exchanged(step, folder, name, staged)
-                case Remove():
-                    return self._removed(step, folder, name)
-                case SetAside():
-                    return self._set_aside(step, folder, name)
+            with self._parent(above, make=isinstance(step, Place)) as folder:
+                match step:
+                    case Place(expected=None):
+                        assert staged is not None, "a step without result was staged"
+                        return self._placed_new(step, folder, name, staged)
+                    case Place():
+                        assert staged is not None, "a step without result was staged"
+                        return self._exchanged(step, folder, name, staged)
+                    case Remove():
+                        return self._removed(step, folder, name)
+                    case SetAside():
+                        return self._set_aside(step, folder, name)
         except FileNotFoundError:
             return Done(step.path, None) if isinstance(step, Remove) else Changed(step.path)
         except OSError as error:
@@ -341,23 +338,18 @@ class _Batch:
         same = untouched(found, staged.stat) and found is not None and mode_of(found) == staged.stat.mode
         return Done(path, stat_of(found) if same and found is not None else None)
 
-    def _enter_parent(self, above: str, *, make: bool) -> int:
-        """The descriptor of a folder, kept while steps for the same folder follow one another."""
-        if self._parent is not None and self._parent[0] == above and os.fstat(self._parent[1]).st_nlink:
-            return self._parent[1]
-        self._leave_parent()
+    @contextlib.contextmanager
+    def _parent(self, above: str, *, make: bool) -> Iterator[int]:
+        """The folder that the path leads to now. Not one opened for an earlier step: it may be outside by now."""
         if make:
             descriptor, made = self._beneath.made_folder(above)
             self._touched.update(made)
         else:
             descriptor = self._beneath.folder(above)
-        self._parent = (above, descriptor)
-        return descriptor
-
-    def _leave_parent(self) -> None:
-        if self._parent is not None:
-            os.close(self._parent[1])
-            self._parent = None
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def _prune(self, path: TreePath) -> None:
         """Folders that `path` was the last of are gone: folders are implied by paths."""
