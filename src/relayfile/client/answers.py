@@ -31,6 +31,8 @@ NOT_RELAYFILE: Final = "not_relayfile"
 CURSOR_CODES: Final = frozenset({"cursor_expired", "view_changed"})
 GONE_CODES: Final = frozenset({"workspace_deleted", "workspace_not_found"})
 TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+MAX_ANSWER_BYTES: Final = 96 * 1024 * 1024
+"""No answer is longer; only streams are, and those are read frame by frame."""
 _KNOWN: Final = frozenset({"code", "message", "correlationId", "hint", "retryAfterSeconds"})
 
 
@@ -41,6 +43,11 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+def too_long() -> ProtocolMismatch:
+    """The server goes on and on."""
+    return ProtocolMismatch(f"an answer of more than {MAX_ANSWER_BYTES} bytes; it was not read on", code="too_long")
 
 
 def is_json(answer: Answer) -> bool:

@@ -32,6 +32,7 @@ from relayfile.wire.auth import (
 
 T = TypeVar("T")
 
+_SHORTEST_INTERVAL_S: Final = 0.5
 _LONGEST_INTERVAL_S: Final = 60.0
 
 
@@ -84,9 +85,12 @@ def sign_in(
         _probe(client)
         begun = client.call(_form("/oauth/device_authorization", _capable({}), _device))
         show(Prompt(begun.user_code, begun.verification_uri, begun.verification_uri_complete, begun.expires_in))
-        if open_browser is not None:
+        if open_browser is not None and begun.verification_uri_complete.startswith(("https://", "http://")):
             open_browser(begun.verification_uri_complete)
-        interval_s, until = float(begun.interval), time.monotonic() + begun.expires_in
+        interval_s, until = (
+            min(max(float(begun.interval), _SHORTEST_INTERVAL_S), _LONGEST_INTERVAL_S),
+            time.monotonic() + begun.expires_in,
+        )
         form = {"grant_type": GRANT_DEVICE, "device_code": begun.device_code}
         while time.monotonic() < until:
             sleep(interval_s)

@@ -15,7 +15,7 @@ from typing import Final, Protocol, Self, TypeVar
 import aiohttp
 
 from relayfile import __version__
-from relayfile.client.answers import Answer, failure, json_object, not_relayfile
+from relayfile.client.answers import MAX_ANSWER_BYTES, Answer, failure, json_object, not_relayfile, too_long
 from relayfile.client.api import Request
 from relayfile.client.origin import Origin
 from relayfile.errors import RelayfileError, Unavailable
@@ -245,5 +245,11 @@ def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Answer:
+    body = bytearray()
     with _translated():
-        return Answer(response.status, _headers(response), await response.read())
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                response.close()
+                raise too_long()
+    return Answer(response.status, _headers(response), bytes(body))

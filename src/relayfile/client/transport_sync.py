@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from relayfile import __version__
-from relayfile.client.answers import NOT_RELAYFILE, Answer, json_object
+from relayfile.client.answers import MAX_ANSWER_BYTES, NOT_RELAYFILE, Answer, json_object, too_long
 from relayfile.client.api import Request
 from relayfile.client.origin import Origin
 from relayfile.core import schedule
@@ -142,7 +142,7 @@ class SyncClient:
         try:
             connection.request(request.method, self._origin.prefix + request.target, request.body, headers)
             response = connection.getresponse()
-            body = response.read()
+            body = _whole(response)
         except TimeoutError as error:
             self.close()
             raise Unavailable("the server did not answer in time", code="timeout") from error
@@ -178,3 +178,16 @@ class SyncClient:
         connection.sock.settimeout(_TIMEOUT_S)
         self._connection = connection
         return connection
+
+
+def _whole(response: http.client.HTTPResponse) -> bytes:
+    """The body, which has an end."""
+    # With a length, `read()` notices a body that was cut and `read(n)` does not; without one, `read()` has no bound.
+    if response.length is None:
+        body = response.read(MAX_ANSWER_BYTES + 1)
+        if len(body) > MAX_ANSWER_BYTES:
+            raise too_long()
+        return body
+    if response.length > MAX_ANSWER_BYTES:
+        raise too_long()
+    return response.read()

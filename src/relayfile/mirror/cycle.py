@@ -7,6 +7,7 @@ it in the second. A turn that fails leaves both sides as they were or as the int
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final, Literal, TypeAlias
 
 from relayfile.client.feed import Batch
@@ -217,7 +218,8 @@ class Cycle:
             state.trees.observe(changes, stream.generation, now_s)
             for change in changes:
                 fresh.append(change.path)
-                if isinstance(change, Put) and change.body is not None:
+                # One that lies is not used: the content is asked for by its digest, and then refused by name.
+                if isinstance(change, Put) and change.body is not None and _honest(change.body, change.digest):
                     self._apply.bodies[change.digest] = change.body
             self._survey.left.update(batch.refused)
             start = batch.start if stream.open else None
@@ -265,3 +267,7 @@ class Cycle:
             tally,
         )
         return report, chosen in {Remedy.REREAD, Remedy.OBSERVE_AGAIN}
+
+
+def _honest(body: bytes, digest: Digest) -> bool:
+    return sha256(body).digest() == digest

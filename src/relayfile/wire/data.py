@@ -13,6 +13,7 @@ import msgspec
 
 from relayfile.errors import RelayfileError, Unavailable, UsageError
 from relayfile.model import EXECUTABLE, REGULAR, SYMLINK, Mode
+from relayfile.wire.delta import Epoch, HexDigest, Position
 
 SYMLINK_CONTENT_TYPE: Final = "application/x-symlink"
 TEXT_CONTENT_TYPE: Final = "text/markdown"
@@ -294,9 +295,9 @@ class BlobsRequest(_Body, frozen=True, kw_only=True):
 class DigestAnswer(_Body, frozen=True, kw_only=True):
     """Answer of `GET fs/digest`: what the reader may see at exactly `position` sums to `treeDigest` (hex)."""
 
-    epoch: str
-    position: int
-    tree_digest: str
+    epoch: Epoch
+    position: Position
+    tree_digest: HexDigest
     files: int
 
 

@@ -6,31 +6,43 @@ cut: what came before it counts up to the last `Mark`.
 """
 
 from collections.abc import Iterator
-from typing import Final, Literal, TypeAlias
+from hashlib import sha256
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
-from relayfile.errors import ProtocolMismatch
+from relayfile.errors import ProtocolMismatch, UsageError
 from relayfile.model import Change, Delete, Digest, Mode, Put, TreePath
 
 CONTENT_TYPE: Final = "application/vnd.relayfile.delta"
 MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
 INLINE_BYTES: Final = 65_536
 MAX_INLINE_BYTES: Final = 1_048_576
+MAX_POSITION: Final = 10**18
+"""More than any log will have, and little enough for every table."""
+MAX_SIZE_BYTES: Final = 1 << 44
+"""No file system keeps a larger file; the sizes of half a million of them still fit a sum."""
+_OF_NOTHING: Final = sha256(b"").digest()
+
+
+Position: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)]
+Epoch: TypeAlias = Annotated[str, msgspec.Meta(max_length=200)]
+HexDigest: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{64})?\Z")]
+"""Empty where nothing is told."""
 
 
 class Head(msgspec.Struct, tag="head", tag_field="t", frozen=True, gc=False):
     """First frame. `head` is the log's last position now; a generation begun at 0 keeps it as its `start` (R17)."""
 
-    epoch: str
-    head: int
+    epoch: Epoch
+    head: Position
 
 
 class Item(msgspec.Struct, tag="item", tag_field="t", frozen=True, gc=False, omit_defaults=True):
     """The last change of one path. `digest` is empty for a delete. `body` is there when it came inline."""
 
     path: str
-    position: int
+    position: Position
     kind: Literal["put", "delete"] = "put"
     digest: bytes = b""
     size: int = 0
@@ -43,13 +55,13 @@ class Item(msgspec.Struct, tag="item", tag_field="t", frozen=True, gc=False, omi
 class Mark(msgspec.Struct, tag="mark", tag_field="t", frozen=True, gc=False):
     """Everything up to position `cursor` has been sent: a legal resume point."""
 
-    cursor: int
+    cursor: Position
 
 
 class End(msgspec.Struct, tag="end", tag_field="t", frozen=True, gc=False):
     """Last frame. `tree_digest` is the digest of what the reader may see at exactly `cursor` (R18)."""
 
-    cursor: int
+    cursor: Position
     tree_digest: bytes = msgspec.field(default=b"", name="treeDigest")
 
 
@@ -95,7 +107,8 @@ class FrameReader:
                     raise ProtocolMismatch(f"a frame of {length} bytes; the limit is {MAX_FRAME_BYTES}")
                 if end - start - 4 < length:
                     break
-                frame = _decode(view[start + 4 : start + 4 + length])
+                with view[start + 4 : start + 4 + length] as payload:  # or an error would keep `pending` from shrinking
+                    frame = _decode(payload)
                 start += 4 + length
                 yield frame
         finally:
@@ -126,9 +139,32 @@ def change(frame: Item) -> Change:
     """The change that `frame` carries.
 
     Raises:
-        UsageError: code `invalid_path`: the path could name something outside a mirror.
+        UsageError: code `invalid_path`: the path could name something outside a mirror; `invalid_version`: its
+            digest or its size is none, or is not that of the body.
     """
     path = TreePath.parse(frame.path)
     if frame.kind == "delete":
         return Delete(path, frame.position)
-    return Put(path, frame.position, Digest(frame.digest), frame.size, frame.mode, frame.body)
+    put = Put(path, frame.position, Digest(frame.digest), frame.size, frame.mode, frame.body)
+    return sound(put)
+
+
+def sound(put: Put) -> Put:
+    """`put`, whose parts go together. Whether a body has its digest is for whoever uses the body to see.
+
+    Raises:
+        UsageError: code `invalid_version`.
+    """
+    if (fault := _unsound(put.digest, put.size, put.body)) is not None:
+        raise UsageError(f"the server told nonsense of {put.path.wire[:120]!r}: {fault}", code="invalid_version")
+    return put
+
+
+def _unsound(digest: bytes, size: int, body: bytes | None) -> str | None:
+    if len(digest) != len(_OF_NOTHING):
+        return f"a digest of {len(digest)} bytes"
+    if not 0 <= size <= MAX_SIZE_BYTES:
+        return f"a size of {size} bytes"
+    if body is not None and len(body) != size:
+        return f"{len(body)} bytes that should be {size}"
+    return "no bytes with the digest of some" if size == 0 and digest != _OF_NOTHING else None

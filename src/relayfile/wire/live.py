@@ -14,6 +14,7 @@ import msgspec
 from relayfile.errors import ProtocolMismatch
 from relayfile.model import Change, Delete, Digest, Mode, Put, TreePath
 from relayfile.wire.data import TypeMetadata
+from relayfile.wire.delta import Epoch, HexDigest, Position, sound
 
 CLOSE_TOO_SLOW: Final = 1013
 CLOSE_REVOKED: Final = 4401
@@ -43,16 +44,16 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     type_metadata: TypeMetadata | None = None
     size: int = -1
     mode: Mode | None = None
-    previous: int | None = None
+    previous: Position | None = None
 
 
 class LiveMark(msgspec.Struct, frozen=True, rename="camel"):
     """Every frame up to `position` was sent on this socket; `tree_digest` (hex) is of exactly that (R18)."""
 
-    position: int
-    tree_digest: str
-    epoch: str
-    previous: int
+    position: Position
+    tree_digest: HexDigest
+    epoch: Epoch
+    previous: Position
     type: Literal["mark"] = "mark"
 
 
@@ -108,7 +109,7 @@ def change(event: Event) -> Change:
     """The change that `event` carries, with its body when it came inline.
 
     Raises:
-        UsageError: code `invalid_path`.
+        UsageError: code `invalid_path` or `invalid_version`.
         ProtocolMismatch: no digest, or content that does not decode.
     """
     path = TreePath.parse(event.path)
@@ -121,7 +122,7 @@ def change(event: Event) -> Change:
     except (ValueError, binascii.Error) as error:
         raise ProtocolMismatch(f"a live frame for {event.path!r} that does not decode: {error}") from error
     size = len(body) if event.size < 0 and body is not None else event.size
-    return Put(path, at, digest, size, event.mode or "644", body)
+    return sound(Put(path, at, digest, size, event.mode or "644", body))
 
 
 def body_bytes(content: str, encoding: str) -> bytes:
