@@ -16,6 +16,7 @@ from relayfile import __version__
 from relayfile.server.blobs import Blobs
 from relayfile.server.config import Settings
 from relayfile.server.door import Door
+from relayfile.server.exports import Exports
 from relayfile.server.feed import Feed
 from relayfile.server.files import Files, Writer, json
 from relayfile.server.hub import Hub
@@ -89,7 +90,8 @@ def create(settings: Settings) -> Starlette:
                 merges=Merges(door, files.writer),
                 log=Feed(door, database, views),
                 blobs=Blobs(door, database, views, blobs),
-                listings=Listings(door, database, views, blobs),
+                listings=Listings(door, database, views),
+                exports=Exports(door, database, views, blobs),
                 live=Live(door, database, views, hub),
                 operations=Operations(door, database, views),
             ),
@@ -112,6 +114,7 @@ def _data_routes(
     log: Feed,
     blobs: Blobs,
     listings: Listings,
+    exports: Exports,
     live: Live,
     operations: Operations,
 ) -> list[BaseRoute]:
@@ -131,7 +134,7 @@ def _data_routes(
         Route(f"{_WS}/fs/blob/{{digest}}", blobs.one, methods=["GET"]),
         Route(f"{_WS}/fs/tree", listings.tree, methods=["GET"]),
         Route(f"{_WS}/fs/query", listings.query, methods=["GET"]),
-        Route(f"{_WS}/fs/export", listings.export, methods=["GET"]),
+        Route(f"{_WS}/fs/export", exports.export, methods=["GET"]),
         Route(f"{_WS}/ops", operations.page, methods=["GET"]),
         Route(f"{_WS}/ops/{{id}}", operations.one, methods=["GET"]),
         Route(f"{_WS}/sync/status", operations.sync_status, methods=["GET"]),

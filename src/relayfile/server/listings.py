@@ -1,33 +1,27 @@
-"""What there is: folder listings, queries and the export of a workspace (3-protocol B 1.2, 1.6, 1.9)."""
+"""What there is: folder listings and queries (3-protocol B 1.2, 1.9)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import Final
 
 import apsw
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from relayfile.core.listing import bounds, entries
-from relayfile.errors import UsageError
 from relayfile.model import SYMLINK, TreePath
 from relayfile.server import contents
-from relayfile.server.bearer import Access
 from relayfile.server.door import Door, number
 from relayfile.server.files import json, path_text
 from relayfile.server.store import files as store
-from relayfile.server.store.bodies import BlobFolder
 from relayfile.server.store.database import Database
 from relayfile.server.store.files import State
 from relayfile.server.views import READ, View, Views
 from relayfile.wire import data
 
 PAGE: Final = 1_000
-_EXPORT_FILES: Final = 100
-_EXPORT_BYTES: Final = 4 * 1024 * 1024
 
 
 def folder_asked(request: Request) -> str:
@@ -47,7 +41,6 @@ class Listings:
     door: Door
     database: Database
     views: Views
-    blobs: BlobFolder
 
     async def tree(self, request: Request) -> Response:
         """`GET fs/tree`: one page of files and folders, in byte order; its cursor is the last path of the page."""
@@ -91,7 +84,7 @@ class Listings:
             view = self.views.of(connection, access)
             matching = (
                 (path, state)
-                for path, state in store.live_states(connection, view.log, *_behind(folder, after))
+                for path, state in store.live_states(connection, view.log, *behind(folder, after))
                 if view.shows(path) and wanted.by(path, state)
             )
             page = [_query_item(path, state) for path, state in islice(matching, limit)]
@@ -100,46 +93,8 @@ class Listings:
 
         return json(await self.database.read(query))
 
-    async def export(self, request: Request) -> Response:
-        """`GET fs/export?format=json`: every file below a path with its content, as one JSON array, streamed."""
-        access = await self.door.enter(request, READ)
-        folder = folder_asked(request)
-        if (form := request.query_params.get("format", "json")) != "json":
-            raise UsageError(f"no such export format: {form[:40]!r}", hint="format=json")
 
-        page = partial(self._export_page, access=access, folder=folder)
-        first = await self.database.read(partial(page, after=""))
-
-        async def array() -> AsyncIterator[bytes]:
-            separator, (lines, last) = b"[", first
-            while True:
-                if lines:
-                    yield separator + lines
-                    separator = b","
-                if last is None:
-                    break
-                lines, last = await self.database.read(partial(page, after=last))
-            yield b"[]\n" if separator == b"[" else b"]\n"
-
-        return StreamingResponse(array(), media_type="application/json")
-
-    def _export_page(
-        self, connection: apsw.Connection, *, access: Access, folder: str, after: str
-    ) -> tuple[bytes, str | None]:
-        """Some files behind `after`, and the path that the next page stands behind; None when nothing is left."""
-        view = self.views.of(connection, access)
-        found: list[data.FileRead] = []
-        total = 0
-        for path, state in store.live_states(connection, view.log, *_behind(folder, after)):
-            if view.shows(path) and state.size <= contents.MAX_JSON_FILE_BYTES:
-                found.append(contents.shown(path, state, contents.body_of(connection, self.blobs, state)))
-                total += state.size
-            if len(found) == _EXPORT_FILES or total >= _EXPORT_BYTES:
-                return data.encode_lines(found), path
-        return data.encode_lines(found), None
-
-
-def _behind(folder: str, after: str) -> tuple[str, str | None]:
+def behind(folder: str, after: str) -> tuple[str, str | None]:
     """Where the paths below `folder` and behind `after` ("" for all) begin and end."""
     first, end = bounds(folder)
     return (max(first, after + "\0") if after else first), end

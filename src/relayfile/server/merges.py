@@ -31,7 +31,7 @@ from relayfile.server.store.files import Absent, Conflict, Content, KeyReused, S
 from relayfile.server.store.idempotency import Key
 from relayfile.server.views import READ, WRITE
 from relayfile.wire import data
-from relayfile.wire.data import MergeAnswer, MergeRequest
+from relayfile.wire.merges import MergeAnswer, MergeConflict, MergeRequest
 
 LINES: Final = "three-way-lines-v1"
 GO_FUNCTIONS: Final = "go-top-level-functions-v1"
@@ -164,7 +164,7 @@ def _answer(asked: MergeRequest, position: int, against: int) -> MergeAnswer:
 
 def _clash(path: TreePath, current: int, clashes: list[lines.Clash]) -> UsageError:
     told = [
-        data.MergeConflict(
+        MergeConflict(
             unit=f"lines {clash.first}-{clash.last}",
             reason="concurrently changed",
             base=clash.base,
