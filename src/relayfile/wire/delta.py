@@ -107,7 +107,8 @@ class FrameReader:
                     raise ProtocolMismatch(f"a frame of {length} bytes; the limit is {MAX_FRAME_BYTES}")
                 if end - start - 4 < length:
                     break
-                with view[start + 4 : start + 4 + length] as payload:  # or an error would keep `pending` from shrinking
+                # Released before an error travels on, or its traceback would keep `pending` from shrinking.
+                with view[start + 4 : start + 4 + length] as payload:
                     frame = _decode(payload)
                 start += 4 + length
                 yield frame
