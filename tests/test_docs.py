@@ -69,7 +69,7 @@ def test_every_command_and_option_is_documented(command):
     text = section(COMMANDS_PAGE, f"`{command}`")
     parser = parser_of(command)
     page = text + (SETTINGS_PAGE.read_text() if command == "serve" else "")
-    universal = {"--json", "--quiet", "--profile"}
+    universal = {"--json", "--quiet", "--profile", "--token-file"}
     hidden = {word for word in options(parser) if _suppressed(parser, word)}
     missing = {word for word in options(parser) if word not in page} - universal - hidden
     assert not missing

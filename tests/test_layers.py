@@ -34,6 +34,7 @@ CLOCKS = {
 
 READS_ENVIRONMENT = {
     "credentials/home.py": "RELAYFILE_HOME, once",
+    "credentials/machine.py": "RELAYFILE_TOKEN and its like",
     "credentials/stash.py": "the XDG folders where a successor may be put aside",
     "server/config.py": "the server's settings",
     "cli/boot.py": "RELAYFILE_HOME on the path that must not import credentials/",

@@ -19,7 +19,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("login", "sign in to a server, in the browser or with a password"),
             ("logout", "end this sign-in"),
             ("whoami", "who is signed in, where, and until when"),
-            ("auth", "sign-ins of mine: list them, end one, read what happened to their tokens"),
+            ("auth", "how my sign-in is; all of mine: list them, end one, read what happened to their tokens"),
+            ("token", "machine tokens, for CI and agents: make, list, revoke"),
         ),
     ),
     (
@@ -72,7 +73,7 @@ def overview() -> str:
         "  relayfile login https://…        # or join a server, then: relayfile mount WORKSPACE DIR",
         "",
         "With every command: --json (data for programs), --quiet (no talk), --profile NAME (another sign-in),",
-        "and --help (what it does, with examples).",
+        "--token-file FILE (a machine token; also RELAYFILE_TOKEN), and --help (what it does, with examples).",
         "Exit codes: 0 done, 1 not there or changed meanwhile, 2 wrong usage, 4 sign in, 6 a person must decide,",
         "7 already running, 75 try again later, 77 not allowed, 78 mend this machine.",
         "",

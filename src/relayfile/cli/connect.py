@@ -9,12 +9,14 @@ from typing import Self, TypeVar
 from relayfile.cli.context import Context
 from relayfile.client import api
 from relayfile.client.exchange import open_session
+from relayfile.client.origin import Origin
 from relayfile.client.transport_sync import SyncClient
 from relayfile.core.session import LoginState, Phase, how_to_sign_in, parked, remedy, sentence
-from relayfile.credentials import profiles
+from relayfile.credentials import machine, profiles
 from relayfile.credentials.home import DEFAULT_PROFILE, Home
+from relayfile.credentials.machine import MachineToken
 from relayfile.credentials.session import Session
-from relayfile.errors import LoginRequired, Misconfigured, NotFound, UsageError
+from relayfile.errors import Forbidden, LoginRequired, Misconfigured, NotFound, UsageError
 from relayfile.mirror import registry
 from relayfile.mirror.registry import Record
 from relayfile.wire.auth import WorkspaceRow
@@ -26,22 +28,31 @@ _CHOSEN = "current-workspace.json"
 
 @dataclass(frozen=True)
 class Signed:
-    """A server, as the login of one profile may use it. Close it, or use it in a `with`."""
+    """A server, as the login of one profile or a machine token may use it. Close it, or use it in a `with`.
+
+    Either `session` or `machine` is there.
+    """
 
     context: Context
     profile: str
     api_url: str
-    session: Session
+    session: Session | None
     client: SyncClient
+    machine: MachineToken | None = None
 
     def call(self, request: api.Request[T]) -> T:
         """The answer to `request`; raises as `SyncClient.call`."""
         try:
             return self.client.call(request)
-        except LoginRequired as error:
-            error.hint = how_to_sign_in(
-                self.api_url, profiles.named(self.profile)
-            )  # who raised it does not know the profile
+        except LoginRequired as error:  # who raised it knows neither the profile nor where a token came from
+            if self.machine is None:
+                error.hint = how_to_sign_in(self.api_url, profiles.named(self.profile))
+            else:
+                error.hint = f"put another token into {self.machine.source}: `relayfile token create` makes one"
+            raise
+        except Forbidden as error:
+            if self.machine is not None:
+                error.hint = f"{self.machine.source} is used here; --profile {self.profile} uses a sign-in instead"
             raise
 
     def __enter__(self) -> Self:
@@ -108,11 +119,13 @@ def require_login(context: Context, profile: str) -> LoginState:
 
 
 def signed_in(context: Context, profile: str | None = None) -> Signed:
-    """A client for the login of `profile`, or of the one that R16 chooses.
+    """A client for the login of `profile`; without one for the machine token there is, or the login R16 chooses.
 
     Raises:
         LoginRequired: there is none, or it ended; Misconfigured: it cannot be read.
     """
+    if profile is None and (token := machine_token(context)) is not None:
+        return _with_token(context, token)
     if profile is None:
         profile = profiles.choose(context.home, context.profile)
         others = [name for name in profiles.names(context.home) if name != profile]
@@ -129,6 +142,22 @@ def signed_in(context: Context, profile: str | None = None) -> Signed:
     return Signed(context, profile, state.api_url, session, client)
 
 
+def machine_token(context: Context) -> MachineToken | None:
+    """The machine token that stands in for a sign-in; None: there is none, or a sign-in was named.
+
+    Raises:
+        UsageError, Misconfigured: as `machine.found`.
+    """
+    if context.profile is not None:
+        if context.token_file is not None:
+            raise UsageError("--token-file or --profile: a command uses one of them. Nothing was done.")
+        return None
+    token = machine.found(context.token_file)
+    if token is not None and token.open_to_others:
+        context.output.say(f"{token.path} can be read by others: `chmod 600 {token.path}`")
+    return token
+
+
 def to_workspace(context: Context, wanted: str | None) -> Workspace:
     """The workspace with that name or id; without one, that of `workspace use`.
 
@@ -139,8 +168,15 @@ def to_workspace(context: Context, wanted: str | None) -> Workspace:
     """
     if wanted is None:
         return _current(context)
-    server = signed_in(context, context.profile or _profile_that_knows(context.home, wanted))
-    return among_mine(server, wanted)
+    profile = context.profile
+    if machine_token(context) is None:
+        profile = profile or _profile_that_knows(context.home, wanted)
+    server = signed_in(context, profile)
+    try:
+        return among_mine(server, wanted)
+    except BaseException:
+        server.client.close()
+        raise
 
 
 def among_mine(server: Signed, wanted: str) -> Workspace:
@@ -178,6 +214,20 @@ def choose(home: Home, profile: str, workspace: Chosen | None) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(asdict(workspace)) + "\n", "utf-8")
     part.replace(path)
+
+
+def _with_token(context: Context, token: MachineToken) -> Signed:
+    """A client that uses a machine token. Without a word on its server, the one of the login that R16 chooses."""
+    profile = profiles.choose(context.home)
+    api_url = token.api_url or login_of(context, profile).api_url()
+    if api_url is None:
+        raise UsageError(
+            f"{token.source} holds a token, but which server is it for? Nothing was sent.",
+            code="no_server",
+            hint=f"set {machine.SERVER} to its address, or write the address on the file's second line",
+        )
+    url = Origin.parse(api_url).url
+    return Signed(context, profile, url, None, SyncClient(url, lambda: token.token, "cli"), token)
 
 
 def _current(context: Context) -> Workspace:

@@ -18,6 +18,7 @@ from relayfile.errors import Misconfigured, RelayfileError, UsageError
 
 _INTERRUPTED = 130
 _BUG = 70
+_WITH_A_WORD = ("--profile", "--token-file")
 
 
 class Command(Protocol):
@@ -103,7 +104,10 @@ def _run(words: Sequence[str], output: Output) -> int:
     from relayfile.credentials.home import Home
 
     try:
-        return command.run(asked, Context(Home.from_environment(), output, getattr(asked, "profile", None)))
+        given = Context(
+            Home.from_environment(), output, getattr(asked, "profile", None), getattr(asked, "token_file", None)
+        )
+        return command.run(asked, given)
     except KeyboardInterrupt:
         output.say("interrupted. What was acknowledged is kept; repeating the command goes on from there")
         return _INTERRUPTED
@@ -121,6 +125,7 @@ def everywhere() -> "Parser":
     group.add_argument(
         "--profile", metavar="NAME", help="the sign-in to use; default: that of the mirror or workspace named"
     )
+    group.add_argument("--token-file", metavar="FILE", help="a machine token in place of a sign-in (RELAYFILE_TOKEN)")
     return parser
 
 
@@ -128,12 +133,13 @@ def _split(words: Sequence[str]) -> tuple[list[str], str, list[str]]:
     """Options written before the command, the command, the rest."""
     before: list[str] = []
     rest = list(words)
-    while (rest and rest[0] in {"--json", "--quiet", "-q", "--profile"}) or (
-        rest and rest[0].startswith("--profile=")
+    while rest and (
+        rest[0] in {"--json", "--quiet", "-q", *_WITH_A_WORD}
+        or rest[0].startswith(tuple(f"{name}=" for name in _WITH_A_WORD))
     ):
         word = rest.pop(0)
         before.append(word)
-        if word == "--profile" and rest:
+        if word in _WITH_A_WORD and rest:
             before.append(rest.pop(0))
     return before, (rest[0] if rest else "--help"), rest[1:]
 

@@ -17,6 +17,7 @@ from relayfile.client.answers import Answer, decoded, nothing, revision, whole
 from relayfile.model import SYMLINK, Cursor, Digest, Mode, TreePath
 from relayfile.wire import data, delta
 from relayfile.wire.auth import AuditRow, ServerMetadata, SessionRow, WhoAmI, WorkspaceRow
+from relayfile.wire.machine_tokens import TokenMade, TokenRequest, TokenRow
 
 T = TypeVar("T")
 
@@ -51,6 +52,8 @@ _JSON: Final = (("Content-Type", "application/json"),)
 _LIST_OF_WORKSPACES: Final = decoded(list[WorkspaceRow])
 _LIST_OF_SESSIONS: Final = decoded(list[SessionRow])
 _LIST_OF_EVENTS: Final = decoded(list[AuditRow])
+_LIST_OF_TOKENS: Final = decoded(list[TokenRow])
+_TOKENS: Final = "/api/v1/auth/tokens"
 
 
 def _workspace(workspace: str, route: str) -> str:
@@ -102,6 +105,24 @@ def auth_events(after: int = 0, limit: int = 1000) -> Request[list[AuditRow]]:
     """Token events after number `after`, oldest first."""
     query = (("after", str(after)), ("limit", str(limit)))
     return Request("GET", "/api/v1/auth/events", _LIST_OF_EVENTS, query)
+
+
+def machine_tokens(*, ended: bool = False) -> Request[list[TokenRow]]:
+    """My machine tokens, the newest first; with `ended` also those that are over."""
+    return Request("GET", _TOKENS, _LIST_OF_TOKENS, (("all", "1"),) if ended else ())
+
+
+def make_machine_token(
+    name: str, scopes: Sequence[str], *, ttl_s: float, workspace: str | None = None
+) -> Request[TokenMade]:
+    """A new machine token of mine. Its answer is the only one that ever holds it."""
+    body = msgspec.json.encode(TokenRequest(name, list(scopes), ttl_s, workspace))
+    return Request("POST", _TOKENS, decoded(TokenMade), body=body, headers=_JSON, repeatable=False)
+
+
+def revoke_machine_token(token: str) -> Request[None]:
+    """The machine token with this id is good for nothing any more."""
+    return Request("DELETE", f"{_TOKENS}/{quote(token, safe='')}", nothing, repeatable=False)
 
 
 def tree_page(

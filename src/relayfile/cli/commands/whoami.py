@@ -24,8 +24,8 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     del asked
     with connect.signed_in(context) as server:
         me = server.call(api.whoami())
-        state = server.session.state()
-    until = moment(state.refresh_expires_at)
+        ends_at = server.session.state().refresh_expires_at if server.session else None
+    until = moment(ends_at)
     fields = {
         "account": me.account,
         "username": me.username,
@@ -36,8 +36,13 @@ def run(asked: argparse.Namespace, context: Context) -> int:
         "generation": me.generation,
         "scope": me.scope,
         "accessExpiresAt": me.expires_at,
-        "signInExpiresAt": state.refresh_expires_at,
+        "signInExpiresAt": ends_at,
+        "token": me.token,
     }
+    if server.machine is not None:
+        said = f"machine token {me.token!r} of {me.username} at {server.api_url} (from {server.machine.source})"
+        context.output.data(fields, f"{said}, may {me.scope} until {me.expires_at[:16]}Z")
+        return 0
     context.output.data(
         fields,
         f"{me.username} at {server.api_url} (profile {server.profile})"
