@@ -76,7 +76,7 @@ class DevicePage:
         except (LoginRequired, Forbidden, Unavailable) as error:
             return self._approve(request, device, username=username, refusal=error)
         said = f"{device.client.client} is signed in as {account.username}. You can close this page."
-        return self._done(request, "Approved", said)
+        return self._done(request, "Approved", said, good=True)
 
     async def _waiting(self, request: Request, typed: str) -> Device | Response:
         """What waits under this code, or the page that says nothing does."""
@@ -113,8 +113,8 @@ class DevicePage:
             notice=_sentence(refusal),
         )
 
-    def _done(self, request: Request, headline: str, said: str) -> Response:
-        return self._pages.page(request, "done.html", headline=headline, said=said)
+    def _done(self, request: Request, headline: str, said: str, *, good: bool = False) -> Response:
+        return self._pages.page(request, "done.html", headline=headline, said=said, good=good)
 
 
 def _sentence(refusal: RelayfileError | None) -> str:
