@@ -50,6 +50,7 @@ _DELEGATION_MAX_S: Final = 86_400
 _CAST_KEY: Final = "relaycast-is-not-served-here"
 """v1 clients insist on a non-empty `relaycastApiKey`; it opens nothing (R26)."""
 
+_MOUNT: Final = "mount_session"
 _ALL: Final = ("fs:read", "fs:write", "ops:read", "sync:read", "sync:trigger")
 _LIKE_AN_ID: Final = re.compile(r"rw_[0-9a-f]{16}", re.IGNORECASE | re.ASCII)
 
@@ -156,7 +157,10 @@ class WorkspaceRoutes:
         return _json(answer)
 
     async def mount_session(self, request: Request) -> Response:
-        """What the v1 mount binary needs to mirror a subtree."""
+        """What the v1 mount binary needs to mirror a subtree.
+
+        v1's SDK asks with a token from `join`: what it gets then is for the same agent and ends with that token.
+        """
         access = await self._access(request)
         asked = await body(request, MountSessionRequest)
         if asked.mode not in {"poll", "fuse"}:
@@ -166,7 +170,7 @@ class WorkspaceRoutes:
         if not asked.remote_path.startswith("/") or "/../" in asked.remote_path + "/":
             raise UsageError("remotePath must be absolute", code="invalid_remote_path")
         made = await self._pass(
-            request, access, asked.agent_name, asked.scopes or _below([asked.remote_path]), "mount_session"
+            request, access, asked.agent_name, asked.scopes or _below([asked.remote_path]), _MOUNT
         )
         answer = MountSessionAnswer(
             workspace_id=access.workspace,
@@ -262,11 +266,12 @@ class WorkspaceRoutes:
         """A workspace token of this sign-in's family. Its issue is audited."""
         words, now = _granted(access, wanted), time.time()
         client, principal = client_of(request), access.principal
-        if principal.family is None or principal.workspace is not None:
+        if principal.family is None or (principal.workspace is not None and door != _MOUNT):
             raise Forbidden("only a sign-in can make a workspace token; use this token itself")
-        made = self._sign(
-            principal, access.workspace, _agent(agent, access), words=words, now=now, expires_at=now + TOKEN_TTL_S
-        )
+        name, expires_at = _agent(agent, access), now + TOKEN_TTL_S
+        if principal.workspace is not None:
+            name, expires_at = principal.subject, min(expires_at, principal.expires_at)
+        made = self._sign(principal, access.workspace, name, words=words, now=now, expires_at=expires_at)
         await self._database.write(
             lambda connection: audit.record(
                 connection,
@@ -368,7 +373,17 @@ def _granted(access: Access, wanted: Iterable[str]) -> list[str]:
         raise UsageError("none of these scopes can be had here", code="invalid_scope")
     if not asked.within(access.scopes):
         raise Forbidden("this sign-in may touch fewer paths than were asked for", code="scope_insufficient")
-    return asked.words()
+    words = asked.words()
+    return [*words, *(twin for word in words if (twin := _as_mounts_read(word)) not in {"", *words})]
+
+
+def _as_mounts_read(word: str) -> str:
+    """The scope `word` as v1's mount client understands it; empty when it does as it is.
+
+    That client decides by itself what it may write, and reads `/docs/*` but not `/docs/**`: with that alone it takes
+    the whole mirror for read-only, and reverts what people write there.
+    """
+    return word[:-1] if word.startswith("relayfile:fs:write:") and word.endswith("/**") else ""
 
 
 def _json(answer: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -160,7 +160,9 @@ def test_a_mount_session_has_what_the_v1_mount_needs(owner, workspace):
         "relaycastApiKey",
     ):
         assert session[field]
-    assert "relayfile:fs:write:/docs/**" in session["scopes"]
+    assert {"relayfile:fs:write:/docs/**", "relayfile:fs:write:/docs/*"} <= set(session["scopes"]), (
+        "the v1 mount client takes a mirror for read-only unless it finds the second form"
+    )
     for wrong, code in (
         ({"localDir": "/w", "mode": "nfs"}, "invalid_mode"),
         ({}, "invalid_local_dir"),
@@ -168,6 +170,22 @@ def test_a_mount_session_has_what_the_v1_mount_needs(owner, workspace):
     ):
         answer = owner.http.ask("POST", path, body=wrong)
         assert (answer.status, answer.json["code"], answer.json["error"]) == (400, code, code)
+
+
+def test_a_joined_token_makes_a_mount_session_of_its_own_agent_and_no_longer_life(owner, workspace):
+    """v1's SDK joins, then asks for the mount session with what it got."""
+    path = f"/api/v1/workspaces/{workspace['workspaceId']}"
+    asked = {"agentName": "scribe", "scopes": ["relayfile:fs:manage:/docs/**"]}
+    joined = owner.http.ok("POST", f"{path}/join", body=asked)
+    owner.http.token = joined["token"]
+    mount = {"localDir": "/w", "remotePath": "/docs/a", "agentName": "somebody-else"}
+    session = owner.http.ok("POST", f"{path}/relayfile/mount-session", body=mount)
+    claims = claims_of(session["relayfileToken"])
+    assert (claims["sub"], claims["exp"] <= claims_of(joined["token"])["exp"]) == ("scribe", True)
+    assert "relayfile:fs:write:/docs/a/*" in claims["scopes"]
+    wider = owner.http.ask("POST", f"{path}/relayfile/mount-session", body=mount | {"remotePath": "/"})
+    assert (wider.status, wider.json["code"]) == (403, "scope_insufficient")
+    assert owner.http.ask("POST", f"{path}/relayfile/delegated-token", body={}).status == 403
 
 
 def test_people_see_their_own_sign_ins_and_the_owner_everyones(owner, stranger):
