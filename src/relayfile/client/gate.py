@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 from relayfile.core import schedule
 from relayfile.core.session import PARKED, LoginState, Phase, text
-from relayfile.credentials.session import Session
+from relayfile.credentials.clock import Clock
 from relayfile.errors import Damaged, LoginRequired, Misconfigured, RelayfileError, Unavailable
 from relayfile.model import Secret
 
@@ -35,10 +35,58 @@ class RunBlocking(Protocol):
         """The result of `work`, run elsewhere."""
 
 
+class Watched(Protocol):
+    """The file in which a new sign-in would appear."""
+
+    def signature(self) -> object:
+        """What changes when the login, or a verdict on it, changes."""
+
+    def folder(self) -> str:
+        """The folder in which it lies or will lie."""
+
+
+class Login(Protocol):
+    """What a gate opens and closes by: the shared `Session`, or a `DaemonLogin`.
+
+    `token` and `renew_now` may block; everything else answers at once and asks nobody.
+    """
+
+    @property
+    def file(self) -> Watched:
+        """Where a new sign-in would appear."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clocks it lives by."""
+
+    @property
+    def chance(self) -> Callable[[], float]:
+        """Numbers drawn uniformly from [0, 1)."""
+
+    @property
+    def trouble(self) -> RelayfileError | None:
+        """What kept the last renewal from succeeding; None after one that did."""
+
+    def state(self) -> LoginState:
+        """Where it stands."""
+
+    def current(self) -> Secret | None:
+        """The access token while it lasts."""
+
+    def due_in_s(self) -> float | None:
+        """In how long it is to be renewed; 0 now."""
+
+    def token(self) -> Secret:
+        """A usable access token, renewed first when it must be."""
+
+    def renew_now(self, rejected: Secret) -> Secret:
+        """An access token other than `rejected`."""
+
+
 class Gate:
     """The login of one daemon, awaited by its requests. `run` must be running for anyone to pass a closed gate."""
 
-    def __init__(self, session: Session, run_blocking: RunBlocking) -> None:
+    def __init__(self, session: Login, run_blocking: RunBlocking) -> None:
         self._session = session
         self._run_blocking = run_blocking
         self._login = session.state()

@@ -5,6 +5,7 @@ there, `after_answer` what an answer of the server means, and the table at the e
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from typing import Final, Literal, TypeAlias
 
@@ -226,12 +227,16 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """No usable answer. `maybe_sent`: the server may have rotated; only the same request may follow."""
+    """No usable answer. `maybe_sent`: the server may have rotated; only the same request may follow.
+
+    `kind` says for programs what `cause` says for people (`core/causes`).
+    """
 
     cause: str
     maybe_sent: bool
     retry_after_s: float | None = None
     status: int | None = None
+    kind: str = ""
 
 
 Answer: TypeAlias = Renewed | Ended | Unanswered
@@ -266,11 +271,22 @@ def after_answer(answer: Answer, *, family: str | None, generation: int | None, 
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """A daemon credential, for people: since when, by whom, until when at the most. Times are unix seconds."""
+
+    enrolled_at: float
+    by: str | None = None
+    ends_at: float | None = None
+    ends_soon: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LoginState:
     """One picture of a login, for `status` and for whoever must wait for it. Times are unix seconds.
 
     `family` and `rt_fp` are names, not secrets. `since` is when the phase began, `next_attempt_s` from now.
-    `holder` is the process that holds the lock, when it was asked for.
+    `holder` is the process that holds the lock, when it was asked for. `own` is set for a daemon's own credential;
+    `note` says why a daemon that should have one lives on the shared sign-in.
     """
 
     phase: Phase
@@ -290,6 +306,8 @@ class LoginState:
     clock_skew_s: float | None = None
     path: str | None = None
     profile: str | None = None
+    own: Own | None = None
+    note: str | None = None
 
 
 _TEXTS: Final = {
@@ -335,16 +353,33 @@ def remedy(state: LoginState) -> str | None:
 
 def sentence(state: LoginState) -> str:
     """The state in one line, without what to do about it."""
-    line = _TEXTS[state.phase]
+    line = _TEXTS[state.phase] if state.own is None else _own(state.phase, state.own)
     if state.reason:
         line += f" ({state.reason})"
-    if state.phase is Phase.VALID and state.access_left_s is not None:
+    if state.phase is Phase.VALID and state.own is None and state.access_left_s is not None:
         line += f", access token good for {max(0, round(state.access_left_s))} s"
     if state.phase is Phase.DEGRADED and state.next_attempt_s is not None:
         line += f", {state.failures} failures, next attempt in {max(0, round(state.next_attempt_s))} s"
     if state.clock_skew_s is not None and abs(state.clock_skew_s) > 120:
         line += f", clock off by {round(state.clock_skew_s)} s"
+    return f"{line}; on the shared sign-in: {state.note}" if state.note else line
+
+
+def _own(phase: Phase, own: Own) -> str:
+    """As people know it: whose it is while it is good, what is wrong with it when it is not."""
+    if phase not in {Phase.VALID, Phase.DUE}:
+        return f"own credential: {_TEXTS[phase]}"
+    line = f"own credential, enrolled {_day(own.enrolled_at)}"
+    if own.by:
+        line += f" by {own.by}"
+    line += ", key in a 0600 file"
+    if own.ends_soon and own.ends_at is not None:
+        line += f", ends {_day(own.ends_at)} unless somebody signs in before"
     return line
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
 def text(state: LoginState) -> str:
@@ -372,6 +407,11 @@ def as_fields(state: LoginState) -> dict[str, object]:
         "failures": state.failures,
         "holder": state.holder,
         "clock_skew": state.clock_skew_s,
+        "credential": "shared" if state.own is None else "own",
+        "enrolled_at": state.own.enrolled_at if state.own else None,
+        "enrolled_by": state.own.by if state.own else None,
+        "ends_at": state.own.ends_at if state.own else None,
+        "note": state.note,
         "store": state.path,
         "hint": remedy(state),
     }

@@ -19,6 +19,7 @@ from relayfile.credentials.renewal import Exchange, Renewal, login_ended, not_si
 from relayfile.credentials.sight import Sight
 from relayfile.errors import Damaged, LoginRequired, Misconfigured, RelayfileError, Unavailable, UsageError
 from relayfile.model import Grant, Secret
+from relayfile.wire.auth import RefreshToken
 from relayfile.wire.credentials import Content, Ending, Obtained, Pair, Tombstone, fingerprint
 
 _NOTHING: Final = Content(None, {})
@@ -187,14 +188,14 @@ class Session:
             ended = core.Phase.AUTH_FAILED if ending.error == "invalid_grant" else core.Phase.CLIENT_REJECTED
             phase, code, reason, since = ended, ending.error, ending.reason, ending.at
         elif (trouble := self.trouble) is not None:
-            phase, code, reason = _phase_of(trouble), trouble.code, trouble.message
+            phase, code, reason = phase_of(trouble), trouble.code, trouble.message
         elif self._sight.urgency(pair) is not core.Urgency.FINE:
             phase = core.Phase.DUE
         return core.LoginState(
             phase=phase,
             api_url=pair.grant.api_url,
             account=pair.grant.account,
-            family=pair.grant.family,
+            family=pair.grant.family or _family_in(pair),
             generation=pair.grant.generation,
             rt_fp=fingerprint(pair.grant.refresh_token),
             access_left_s=life.left_s,
@@ -203,7 +204,7 @@ class Session:
             reason=reason,
             since=since,
             holder=self.file.holder().pid if phase is core.Phase.AUTH_BUSY else None,
-            clock_skew_s=_skew_s(pair),
+            clock_skew_s=skew_s(pair),
             path=self.file.path,
         )
 
@@ -328,7 +329,8 @@ class Session:
         return refresh is not None and self._exchange.revoke(pair.grant.api_url, refresh, reason)
 
 
-def _phase_of(trouble: RelayfileError) -> core.Phase:
+def phase_of(trouble: RelayfileError) -> core.Phase:
+    """Where a login stands whose last renewal ended with this."""
     if trouble.code == "credentials_unwritable":
         return core.Phase.PERSIST_FAILED
     if isinstance(trouble, Misconfigured):
@@ -338,7 +340,14 @@ def _phase_of(trouble: RelayfileError) -> core.Phase:
     )
 
 
-def _skew_s(pair: Pair) -> float | None:
+def _family_in(pair: Pair) -> str | None:
+    """The family that a foreign writer's token names by its form, if it is one of ours."""
+    refresh = pair.grant.refresh_token
+    told = None if refresh is None else RefreshToken.parse(refresh.reveal())
+    return None if told is None else told.family
+
+
+def skew_s(pair: Pair) -> float | None:
     """How far this machine's clock is ahead of the server's, as the last answer told."""
     if pair.server_date is None or pair.grant.issued_at is None:
         return None

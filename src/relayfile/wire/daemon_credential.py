@@ -1,0 +1,95 @@
+"""A daemon credential: the words of its requests, and the file it is kept in (`mirrors/<id>/credential.json`).
+
+The file is a credential file like the shared one (`wire/credentials`), with one more name in it: `enrolment`, which
+says whose key it is bound to, for what, by whose sign-in, and whether the server has refused it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from relayfile.errors import Damaged
+from relayfile.wire.credentials import Content, Pair, decode, encode
+
+GRANT_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
+TYPE_ACCESS: Final = "urn:ietf:params:oauth:token-type:access_token"
+TYPE_REFRESH: Final = "urn:ietf:params:oauth:token-type:refresh_token"
+PROOF_HEADER: Final = "DPoP"
+NONCE_HEADER: Final = "DPoP-Nonce"
+NONCE_WANTED: Final = "use_dpop_nonce"
+EXPIRED: Final = "expired"
+_NAME: Final = "enrolment"
+
+
+class Refusal(msgspec.Struct, frozen=True, rename="camel"):
+    """The server's word that the credential is over. `beside` is the sign-in of the shared file at that moment."""
+
+    error: str
+    at: float
+    reason: str | None = None
+    beside: str | None = None
+
+
+class Enrolment(msgspec.Struct, frozen=True, rename="camel"):
+    """How a daemon came by its credential. `key` is its thumbprint, `by` the family that vouched, times unix seconds.
+
+    `again_at` is when it begins to ask for a successor, `ends_at` when nothing can prolong it any more.
+    """
+
+    workspace: str
+    mirror: str
+    key: str
+    at: float
+    again_at: float | None = None
+    ends_at: float | None = None
+    by: str | None = None
+    refusal: Refusal | None = None
+
+    def over(self, refusal: Refusal) -> "Enrolment":
+        """The same, refused."""
+        return msgspec.structs.replace(self, refusal=refusal)
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """The part of the server's metadata that tells whether it gives credentials to daemons."""
+
+    grant_types_supported: list[str] = []
+    dpop_signing_alg_values_supported: list[str] = []
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What the answer to an enrolment says beside the grant: when the family ends whatever happens (RFC 3339)."""
+
+    absolute_expires_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A daemon credential as it is kept."""
+
+    pair: Pair
+    enrolment: Enrolment
+
+
+def encode_held(held: Held) -> bytes:
+    """The file."""
+    return encode(Content(held.pair, {_NAME: msgspec.to_builtins(held.enrolment)}))
+
+
+def decode_held(raw: bytes) -> Held:
+    """What the file says.
+
+    Raises:
+        Damaged: it is no daemon credential, or not as it was written.
+        Misconfigured: code `credentials_newer`: a newer relayfile wrote it.
+    """
+    content = decode(raw)
+    # Only what we wrote together counts here: nobody else writes this file.
+    if content.pair is None or content.pair.grant.family is None or content.pair.grant.refresh_token is None:
+        raise Damaged("it is no whole credential", code="credentials_damaged")
+    fields: dict[str, Any] = dict(content.others)
+    try:
+        return Held(content.pair, msgspec.convert(fields.get(_NAME), Enrolment))
+    except msgspec.ValidationError as error:
+        raise Damaged("it does not say what it is for", code="credentials_damaged") from error
