@@ -21,7 +21,10 @@ REUSE: Final = "reuse_detected"
 
 
 class Outcome(StrEnum):
-    """What a presentation was. The first four answer a pair; only REUSED ends the family."""
+    """What a presentation was. Those in ANSWERED answer a pair; only REUSED ends the family.
+
+    RENEWED and UNPROVEN are of daemon credentials alone (`core/enrolment`).
+    """
 
     ROTATED = "rotated"
     AHEAD = "ahead"
@@ -34,9 +37,11 @@ class Outcome(StrEnum):
     UNISSUED = "unissued"
     MALFORMED = "malformed"
     BUSY = "busy"
+    RENEWED = "renewed"
+    UNPROVEN = "unproven"
 
 
-ANSWERED: Final = frozenset({Outcome.ROTATED, Outcome.AHEAD, Outcome.RETRY, Outcome.LEGACY_RACE})
+ANSWERED: Final = frozenset({Outcome.ROTATED, Outcome.AHEAD, Outcome.RETRY, Outcome.LEGACY_RACE, Outcome.RENEWED})
 """The outcomes after which the client gets the family's newest refresh token and a fresh access token."""
 
 

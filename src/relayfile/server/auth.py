@@ -15,19 +15,27 @@ from relayfile.core.scopes import ACCOUNT, Scopes
 from relayfile.errors import LoginRequired, RelayfileError, Unavailable, UsageError
 from relayfile.server.accounts import Accounts, OwnerSignin
 from relayfile.server.device import Devices
-from relayfile.server.grants import LOGGED_OUT, REPLACED, Grants, Issued, Wish
+from relayfile.server.dpop import Proofs
+from relayfile.server.enrolment import Enrolments
+from relayfile.server.grants import Grants, Issued, Refused, Wish
 from relayfile.server.intake import Place, address_of, client_of, form
 from relayfile.server.keys import Keys
 from relayfile.server.requestlog import correlation_of
 from relayfile.server.store import accounts
 from relayfile.server.store.database import Database
+from relayfile.server.store.families import DAEMON, LOGGED_OUT, REPLACED, SIGN_IN
 from relayfile.wire.auth import (
     CLIENT_ID,
+    DPOP_ALGORITHM,
     GRANT_DEVICE,
+    GRANT_EXCHANGE,
     GRANT_OWNER,
     GRANT_PASSWORD,
     GRANT_REFRESH,
+    INVALID_DPOP_PROOF,
+    USE_DPOP_NONCE,
     DeviceAnswer,
+    EnrolmentAnswer,
     OAuthError,
     ServerMetadata,
     TokenAnswer,
@@ -51,6 +59,8 @@ class OAuthRoutes:
         people: Accounts,
         devices: Devices,
         owner: OwnerSignin,
+        enrolments: Enrolments,
+        proofs: Proofs,
         keys: Keys,
         database: Database,
         place: Place,
@@ -59,6 +69,8 @@ class OAuthRoutes:
         self._people = people
         self._devices = devices
         self._owner = owner
+        self._enrolments = enrolments
+        self._proofs = proofs
         self._keys = keys
         self._database = database
         self._place = place
@@ -66,7 +78,7 @@ class OAuthRoutes:
     def routes(self) -> list[BaseRoute]:
         """The standard routes."""
         return [
-            Route("/oauth/token", oauth(self.token), methods=["POST"]),
+            Route("/oauth/token", self._proofs.fresh(oauth(self.token)), methods=["POST"]),
             Route("/oauth/device_authorization", oauth(self.device_authorization), methods=["POST"]),
             Route("/oauth/revoke", oauth(self.revoke), methods=["POST"]),
             Route("/.well-known/oauth-authorization-server", self.metadata),
@@ -74,7 +86,7 @@ class OAuthRoutes:
         ]
 
     async def token(self, request: Request) -> Response:
-        """A pair for a password, an approved device code, the owner's word, or a refresh token."""
+        """A pair for a password, a device code, the owner's word, a refresh token, or a sign-in with a new key."""
         fields = await form(request)
         _check_client(fields)
         match fields.get("grant_type"):
@@ -93,6 +105,9 @@ class OAuthRoutes:
             case grant if grant == GRANT_DEVICE:
                 issued = await self._devices.redeem(_field(fields, "device_code"), client_of(request))
                 return self._answer(request, issued)
+            case grant if grant == GRANT_EXCHANGE:
+                key = self._proofs.required(request)
+                return self._enrolled(request, await self._enrolments.enrol(fields, key, client_of(request)))
             case _:
                 raise UsageError("this server does not know that grant_type", code="unsupported_grant_type")
 
@@ -130,13 +145,14 @@ class OAuthRoutes:
             device_authorization_endpoint=f"{base}/oauth/device_authorization",
             revocation_endpoint=f"{base}/oauth/revoke",
             jwks_uri=f"{base}/.well-known/jwks.json",
-            grant_types_supported=[GRANT_PASSWORD, GRANT_DEVICE, GRANT_REFRESH, GRANT_OWNER],
+            grant_types_supported=[GRANT_PASSWORD, GRANT_DEVICE, GRANT_REFRESH, GRANT_OWNER, GRANT_EXCHANGE],
             response_types_supported=[],
             token_endpoint_auth_methods_supported=["none"],
             scopes_supported=list(SIGN_IN_SCOPES),
             refresh_nonce_supported=True,
             refresh_token_expiration_types_supported=["idle", "absolute"],
             relayfile_version=__version__,
+            dpop_signing_alg_values_supported=[DPOP_ALGORITHM],
         )
         return Response(msgspec.json.encode(answer), media_type="application/json")
 
@@ -151,19 +167,13 @@ class OAuthRoutes:
         if nonce and not _NONCE.fullmatch(nonce):
             raise UsageError("refresh_nonce must be 32 lowercase hex digits", code="invalid_request")
         token = _field(fields, "refresh_token")
-        answer = await self._grants.renew(token, nonce, client_of(request), address_of(request))
+        key = self._proofs.presented(request)
+        answer = await self._grants.renew(
+            token, nonce, client_of(request), address_of(request), kinds={SIGN_IN, DAEMON}, key=key
+        )
         if isinstance(answer, Issued):
             return self._answer(request, answer)
-        refusal = OAuthError(
-            "slow_down" if answer.outcome is Outcome.BUSY else "invalid_grant",
-            _SAID.get(answer.outcome, "the refresh token is not valid"),
-            answer.reason,
-            answer.family,
-            answer.generation,
-            correlation_of(request.scope),
-            answer.retry_after_s or None,
-        )
-        return _refusal(refusal, 429 if answer.outcome is Outcome.BUSY else 400)
+        return _refusal(_refused(request, answer), 429 if answer.outcome is Outcome.BUSY else 400)
 
     async def _owners(self, request: Request, fields: dict[str, str]) -> Response:
         wish = _wish(request, fields, "owner_signin")
@@ -174,11 +184,25 @@ class OAuthRoutes:
             )
         return self._answer(request, await self._grants.begin(account, wish))
 
+    def _enrolled(self, request: Request, issued: Issued) -> Response:
+        holder, pair = issued.stored.holder, self._pair(request, issued)
+        answer = EnrolmentAnswer(
+            **msgspec.structs.asdict(pair),
+            kind=holder.kind,
+            workspace=holder.workspace or "",
+            mirror=holder.mirror or "",
+            jkt=holder.jkt or "",
+        )
+        return _json(answer)
+
     def _answer(self, request: Request, issued: Issued) -> Response:
+        return _json(self._pair(request, issued), outcome_header(issued))
+
+    def _pair(self, request: Request, issued: Issued) -> TokenAnswer:
         holder, family = issued.stored.holder, issued.stored.family
         if issued.access is None:
             raise UsageError("this token is renewed at /v1/tokens/refresh", code="invalid_grant")
-        answer = TokenAnswer(
+        return TokenAnswer(
             access_token=issued.access.reveal(),
             expires_in=round(issued.access_expires_at - issued.now, 3),
             refresh_token=issued.refresh.reveal(),
@@ -191,13 +215,32 @@ class OAuthRoutes:
             account=holder.account,
             username=issued.username,
         )
-        return _json(answer, outcome_header(issued))
 
 
+def _refused(request: Request, answer: Refused) -> OAuthError:
+    """Why this renewal got no pair. Only an `invalid_grant` is a verdict on the token (4-sessions I9)."""
+    ending = answer.ending
+    said = _SAID.get(answer.outcome, "the refresh token is not valid")
+    return OAuthError(
+        _WORDS.get(answer.outcome, "invalid_grant"),
+        f"{said}: {ending.words()}" if ending is not None else said,
+        answer.reason,
+        answer.family,
+        answer.generation,
+        correlation_of(request.scope),
+        answer.retry_after_s or None,
+        ended_by=ending.by if ending else None,
+        ended_from=ending.host if ending else None,
+        ended_at=rfc3339(ending.at) if ending and ending.at else None,
+    )
+
+
+_WORDS: Final = {Outcome.BUSY: "slow_down", Outcome.UNPROVEN: INVALID_DPOP_PROOF}
 _SAID: Final = {
     Outcome.SUPERSEDED: "the refresh token was used before; read the credential file again",
-    Outcome.REUSED: "the refresh token was used twice by different holders; this sign-in has been ended",
-    Outcome.REVOKED: "this sign-in has ended",
+    Outcome.REUSED: "this credential has been ended just now",
+    Outcome.REVOKED: "this credential has ended",
+    Outcome.UNPROVEN: "this refresh token is worth nothing without a fresh proof of its key",
     Outcome.EXPIRED: "the refresh token has expired",
     Outcome.BUSY: "renewed too often; wait",
 }
@@ -214,7 +257,7 @@ def oauth(handler: Handler) -> Handler:
             refusal = OAuthError(
                 _word(error),
                 error.message,
-                error.code,
+                str(error.details.get("reason") or error.code),
                 request_id=correlation_of(request.scope),
                 retry_after_seconds=retry_after_s,
             )
@@ -235,7 +278,12 @@ def _word(error: RelayfileError) -> str:
     return error.code if error.code in _REQUEST_WORDS else "invalid_request"
 
 
-_REQUEST_WORDS: Final = frozenset({"invalid_request", "invalid_scope", "unsupported_grant_type", "invalid_grant"})
+_REQUEST_WORDS: Final = frozenset(
+    {
+        *("invalid_request", "invalid_scope", "unsupported_grant_type", "invalid_grant"),
+        *(USE_DPOP_NONCE, INVALID_DPOP_PROOF),
+    }
+)
 _DEVICE_WORDS: Final = {
     word: word for word in ("authorization_pending", "slow_down", "access_denied", "expired_token")
 }

@@ -20,7 +20,7 @@ from relayfile.model import Principal
 from relayfile.server.keys import AUDIENCE, Keys
 from relayfile.server.store import families, machine_tokens, tokens, workspaces
 from relayfile.server.store.database import Database
-from relayfile.server.store.families import SIGN_IN
+from relayfile.server.store.families import Ending
 from relayfile.wire.auth import ACCESS_PREFIX, rfc3339
 from relayfile.wire.machine_tokens import MACHINE_PREFIX
 
@@ -209,19 +209,16 @@ class Bearer:
         if known is None:
             raise LoginRequired("the access token is not one of this server", code="token_invalid", hint=_LOGIN)
         if known.ended is not None:
-            raise LoginRequired(
-                f"this sign-in has ended ({known.ended})",
-                code="token_revoked",
-                hint=_LOGIN,
-                details={"reason": known.ended},
-            )
+            ending = await self._database.read(lambda connection: families.ending(connection, known.family))
+            raise _ended(ending or Ending(known.ended))
         return Principal(
             account=known.account,
             subject=known.username,
             scopes=frozenset(known.scopes.split()),
             expires_at=known.expires_at,
+            workspace=known.workspace,
             family=known.family,
-            labels={"kind": SIGN_IN},
+            labels={"kind": known.kind},
         )
 
     async def _workspace_token(self, token: str) -> Principal:
@@ -241,12 +238,8 @@ class Bearer:
                 raise LoginRequired(f"the token lacks a claim, or is not for {AUDIENCE}", code="token_invalid")
         if expires_at <= time.time():
             raise LoginRequired("the workspace token has expired", code="token_expired")
-        if reason := await self._database.read(lambda connection: families.ended(connection, family)):
-            raise LoginRequired(
-                f"the sign-in behind this token has ended ({reason})",
-                code="token_revoked",
-                details={"reason": reason},
-            )
+        if ending := await self._database.read(lambda connection: families.ending(connection, family)):
+            raise _ended(ending)
         scopes = frozenset(str(word) for word in words)
         return Principal(account, subject, scopes, float(expires_at), workspace, family, {"kind": "workspace"})
 
@@ -283,6 +276,22 @@ def _over(principal: Principal, workspace: str | None, connection: apsw.Connecti
         standing = workspaces.standing(connection, principal.account, workspace)
         return WORKSPACE_DELETED if standing is not None and standing.deleted else None
     return reason
+
+
+def _ended(ending: Ending) -> LoginRequired:
+    """The error that says by whose hand the credential behind a token ended."""
+    details = {
+        "reason": ending.reason,
+        "endedBy": ending.by,
+        "endedFrom": ending.host,
+        "endedAt": rfc3339(ending.at) if ending.at else None,
+    }
+    return LoginRequired(
+        f"the credential behind this token has ended: {ending.words()}",
+        code="token_revoked",
+        hint=_LOGIN,
+        details={name: value for name, value in details.items() if value},
+    )
 
 
 def _expired(found: Principal) -> LoginRequired:

@@ -12,6 +12,8 @@ from relayfile.server.config import Lifetimes, Listen, Settings
 from relayfile.server.dashboard.device import DevicePage
 from relayfile.server.dashboard.pages import Pages
 from relayfile.server.device import Devices
+from relayfile.server.dpop import Proofs
+from relayfile.server.enrolment import Enrolments
 from relayfile.server.grants import Grants
 from relayfile.server.intake import Place
 from relayfile.server.keys import Keys
@@ -46,6 +48,8 @@ class Identity:
                 people=people,
                 devices=devices,
                 owner=self._owner,
+                enrolments=Enrolments(database, self.bearer, grants),
+                proofs=Proofs(keys, place),
                 keys=keys,
                 database=database,
                 place=place,

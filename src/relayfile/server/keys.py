@@ -1,4 +1,4 @@
-"""The server's own keys: what signs workspace tokens, seals family keys, and marks its pages' forms.
+"""The server's own keys: what signs workspace tokens, seals family keys, marks its pages' forms, and makes nonces.
 
 They lie in one folder, each file 0600, the same for every process of one database (R12). The database remembers a
 fingerprint of each: a lost or foreign key stops the start instead of ending every sign-in one by one.
@@ -24,17 +24,19 @@ AUDIENCE: Final = "relayfile"
 _SIGNING: Final = "signing.pem"
 _WRAP: Final = "wrap.key"
 _COOKIE: Final = "cookie.key"
+_NONCE: Final = "nonce.key"
 _RSA_BITS: Final = 2048
 
 
 class Keys:
     """Loaded keys. Nothing of them leaves this object but signatures, sealed boxes and the public half."""
 
-    def __init__(self, signing: RSAKey, wrap: bytes, cookie: bytes) -> None:
+    def __init__(self, signing: RSAKey, wrap: bytes, cookie: bytes, nonce: bytes) -> None:
         self._signing = signing
         self._kid = signing.thumbprint()
         self._seal = AESGCM(wrap)
         self._cookie = cookie
+        self._nonce = nonce
 
     @classmethod
     def open(cls, folder: Path, connection: apsw.Connection) -> "Keys":
@@ -49,7 +51,7 @@ class Keys:
         raw: dict[str, bytes] = {}
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name in (_SIGNING, _WRAP, _COOKIE):
+            for name in (_SIGNING, _WRAP, _COOKIE, _NONCE):
                 path = folder / name
                 if not path.exists() and name not in remembered:
                     _create(path, _new(name))
@@ -70,7 +72,7 @@ class Keys:
         with connection:
             connection.executemany("INSERT OR IGNORE INTO server_key VALUES (?, ?)", list(remembered.items()))
         try:
-            return cls(RSAKey.import_key(raw[_SIGNING]), raw[_WRAP], raw[_COOKIE])
+            return cls(RSAKey.import_key(raw[_SIGNING]), raw[_WRAP], raw[_COOKIE], raw[_NONCE])
         except ValueError as error:
             raise Misconfigured(f"a key in {folder} is damaged") from error
 
@@ -87,6 +89,10 @@ class Keys:
     def form_mark(self, words: str) -> str:
         """A mark that only this server can put on `words`; shows that a form came from its own page."""
         return _text(hmac.digest(self._cookie, words.encode(), "sha256"))
+
+    def proof_nonce(self, slot: int) -> str:
+        """The nonce of one time slot for proofs of a key (R11): stored nowhere, and nobody else can tell it."""
+        return _text(hmac.digest(self._nonce, str(slot).encode(), "sha256"))
 
     def sign(self, claims: dict[str, Any]) -> str:
         """`claims` as an RS256 token with our key id."""

@@ -3,6 +3,7 @@
 import time
 from typing import Final
 
+import apsw
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +20,7 @@ from relayfile.server.store.accounts import OWNER, Account
 from relayfile.server.store.audit import Happened
 from relayfile.server.store.database import Database
 from relayfile.server.store.families import Stored
-from relayfile.wire.auth import AuditRow, SessionRow, WhoAmI, rfc3339
+from relayfile.wire.auth import AuditRow, SessionRow, SignedOut, WhoAmI, rfc3339
 
 _PAGE: Final = 200
 
@@ -37,6 +38,7 @@ class SessionRoutes:
         return [
             Route("/api/v1/auth/whoami", self.whoami, methods=["GET"]),
             Route("/api/v1/auth/sessions", self.sessions, methods=["GET"]),
+            Route("/api/v1/auth/sessions", self.sign_out_everywhere, methods=["DELETE"]),
             Route("/api/v1/auth/sessions/{id}", self.revoke, methods=["DELETE"]),
             Route("/api/v1/auth/events", self.events, methods=["GET"]),
         ]
@@ -65,14 +67,33 @@ class SessionRoutes:
         """Every family that can still renew."""
         principal, seen = await self._manager(request)
         now = time.time()
-        rows = await self._database.read(lambda connection: families.living(connection, account=seen, now=now))
-        return _json([_session(row, current=row.holder.id == principal.family) for row in rows])
+
+        def query(connection: apsw.Connection) -> list[SessionRow]:
+            rows = families.living(connection, account=seen, now=now)
+            names = {each: accounts.by_id(connection, each) for each in {row.holder.account for row in rows}}
+            return [_session(row, names[row.holder.account], principal.family) for row in rows]
+
+        return _json(await self._database.read(query))
 
     async def revoke(self, request: Request) -> Response:
-        """That sign-in, and what it delegated, has ended; its sockets close within a second (R3)."""
-        _, seen = await self._manager(request)
-        await self._grants.end(request.path_params["id"], client_of(request), account=seen)
+        """That sign-in has ended, with what it delegated and the daemon credentials it enrolled (R10).
+
+        Their sockets close within a second (R3).
+        """
+        principal, seen = await self._manager(request)
+        by = await self._account(principal)
+        await self._grants.end(request.path_params["id"], client_of(request), account=seen, by=by.username)
         return Response(status_code=204, headers=NO_STORE)
+
+    async def sign_out_everywhere(self, request: Request) -> Response:
+        """Every sign-in, delegation and daemon credential of the caller's own account has ended, this one too."""
+        principal = await manager(self._bearer, request)
+        if request.query_params.get("all") != "1":
+            raise UsageError(
+                "say all=1 to end every credential of this account", hint="DELETE /api/v1/auth/sessions/ID ends one"
+            )
+        ended = await self._grants.end_all(await self._account(principal), client_of(request))
+        return _json(SignedOut(ended))
 
     async def events(self, request: Request) -> Response:
         """The audit log, oldest first, after the `after`th event."""
@@ -96,8 +117,9 @@ class SessionRoutes:
         return account
 
 
-def _session(stored: Stored, *, current: bool) -> SessionRow:
+def _session(stored: Stored, account: Account | None, current: str | None) -> SessionRow:
     holder, family = stored.holder, stored.family
+    last = stored.last or holder.client
     return SessionRow(
         id=holder.id,
         kind=holder.kind,
@@ -105,13 +127,19 @@ def _session(stored: Stored, *, current: bool) -> SessionRow:
         host=holder.client.host,
         pid=holder.client.pid,
         profile=holder.profile,
-        mirror=None,
+        mirror=holder.mirror,
         created_at=rfc3339(family.begun_at),
         last_used_at=rfc3339(family.renewed_at),
         expires_at=rfc3339(family.expires_at),
-        current=current,
+        current=holder.id == current,
         old_clients=family.old_clients,
         account=holder.account,
+        username=account.username if account else "",
+        workspace=holder.workspace,
+        parent=holder.parent,
+        last_client=last.client,
+        last_host=last.host,
+        last_pid=last.pid,
     )
 
 

@@ -241,7 +241,7 @@ class WorkspaceRoutes:
         token = (await body(request, V1Refresh)).refresh_token
         if not token:
             raise UsageError("Missing refreshToken")
-        answer = await self._grants.renew(token, "", client_of(request), address_of(request), kind=DELEGATION)
+        answer = await self._grants.renew(token, "", client_of(request), address_of(request), kinds={DELEGATION})
         if not isinstance(answer, Issued):
             if answer.outcome is Outcome.BUSY:
                 raise Unavailable(

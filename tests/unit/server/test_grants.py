@@ -104,7 +104,7 @@ async def test_a_delegation_is_no_sign_in_at_the_other_door(make, account):
     delegated = await grants.begin(account, replace(WISH, kind="delegation", absolute_ttl_s=60))
     assert delegated.access is None
     assert (await grants.renew(delegated.refresh.reveal(), "", CLIENT, "-")).outcome is Outcome.MALFORMED
-    assert isinstance(await grants.renew(delegated.refresh.reveal(), "", CLIENT, "-", kind="delegation"), Issued)
+    assert isinstance(await grants.renew(delegated.refresh.reveal(), "", CLIENT, "-", kinds={"delegation"}), Issued)
 
 
 def test_the_form_of_a_refresh_token_is_strict():

@@ -35,7 +35,7 @@ def remember(connection: apsw.Connection, token: str, family: str, generation: i
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the database says of one access token."""
+    """What the database says of one access token. `workspace`: it is good there and nowhere else."""
 
     family: str
     expires_at: float
@@ -43,12 +43,15 @@ class Known:
     account: str
     username: str
     scopes: str
+    kind: str
+    workspace: str | None
 
 
 def known(connection: apsw.Connection, token_digest: bytes) -> Known | None:
     """The access token with this digest, whether it is still good or not."""
     row = connection.execute(
-        "SELECT t.family, t.expires_at, f.ended, f.account, a.username, f.scopes FROM access_token t "
+        "SELECT t.family, t.expires_at, f.ended, f.account, a.username, f.scopes, f.kind, f.workspace "
+        "FROM access_token t "
         "JOIN family f ON f.id = t.family JOIN account a ON a.id = f.account WHERE t.digest = ?",
         (token_digest,),
     ).fetchone()
