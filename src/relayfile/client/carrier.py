@@ -11,8 +11,9 @@ from typing import Final
 
 from relayfile import __version__
 from relayfile.client.answers import Answer
-from relayfile.client.origin import Origin
+from relayfile.client.origin import Origin, trouble_of
 from relayfile.core import schedule
+from relayfile.core.causes import Kind
 from relayfile.core.session import Answer as Outcome
 from relayfile.core.session import Unanswered
 from relayfile.credentials import durable
@@ -25,7 +26,11 @@ _MAX_ANSWER_BYTES: Final = 262_144
 
 
 class NotSentError(Exception):
-    """The request did not leave: what it would have presented is untouched."""
+    """The request did not leave: what it would have presented is untouched. `kind` says what was in its way."""
+
+    def __init__(self, message: str, kind: Kind = Kind.UNREACHABLE) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class MaybeSentError(Exception):
@@ -74,7 +79,8 @@ class Carrier:
             try:
                 connection.connect()
             except OSError as error:
-                raise NotSentError(f"{origin.netloc} cannot be reached: {error.strerror or 'timed out'}") from error
+                why = error.strerror or "timed out"
+                raise NotSentError(f"{origin.netloc} cannot be reached: {why}", trouble_of(error)) from error
             connection.sock.settimeout(min(self._limits.read_s, max(0.1, until - self._clock.boottime())))
             sent_s, sent_wall = self._clock.boottime(), self._clock.wall()
             try:
@@ -130,7 +136,7 @@ def repeated(
         if not isinstance(latest, Unanswered):
             return latest
         maybe_sent = maybe_sent or latest.maybe_sent
-        outcome = Unanswered(latest.cause, maybe_sent, latest.retry_after_s, latest.status)
+        outcome = Unanswered(latest.cause, maybe_sent, latest.retry_after_s, latest.status, latest.kind)
         pause_s = schedule.attempt_pause_s(number, chance(), limits)
         if latest.retry_after_s is not None:
             pause_s = max(pause_s, latest.retry_after_s)

@@ -16,6 +16,7 @@ from relayfile.client.answers import Answer, json_object, retry_after_s
 from relayfile.client.carrier import FORM, JSON, Carrier, MaybeSentError, NotSentError, Received, repeated
 from relayfile.client.origin import Origin
 from relayfile.core import schedule
+from relayfile.core.causes import Kind
 from relayfile.core.session import ENDING_ERRORS, Ended, Renewed, Role, Unanswered
 from relayfile.core.session import Answer as Outcome
 from relayfile.credentials import durable
@@ -91,8 +92,10 @@ class TokenExchange:
     def _attempt(self, origin: Origin, refresh_token: Secret, nonce: Secret, until: float) -> Outcome:
         try:
             oauth = self._oauth(origin, until)
-        except (NotSentError, MaybeSentError) as error:
-            return Unanswered(str(error), maybe_sent=False)
+        except NotSentError as error:
+            return Unanswered(str(error), maybe_sent=False, kind=error.kind)
+        except MaybeSentError as error:
+            return Unanswered(str(error), maybe_sent=False, kind=Kind.UNREACHABLE)
         if isinstance(oauth, Unanswered):
             return oauth
         try:
@@ -109,9 +112,9 @@ class TokenExchange:
             received = self._carrier.send(origin, "POST", V1_PATH, JSON, body, until, self._reach)
             return outcome_of(received, _v1_grant)
         except NotSentError as error:
-            return Unanswered(str(error), maybe_sent=False)
+            return Unanswered(str(error), maybe_sent=False, kind=error.kind)
         except MaybeSentError as error:
-            return Unanswered(str(error), maybe_sent=True)
+            return Unanswered(str(error), maybe_sent=True, kind=Kind.LOST)
 
     def _oauth(self, origin: Origin, until: float) -> bool | Unanswered:
         """Whether the server has the OAuth door; a server of v1 only answers its metadata with 404. Asked once.
@@ -126,13 +129,18 @@ class TokenExchange:
             try:
                 msgspec.json.decode(answer.body, type=ServerMetadata)
             except (msgspec.MsgspecError, UnicodeDecodeError):
-                return Unanswered("something that is not relayfile answered", maybe_sent=False, status=200)
+                what = "something that is not relayfile answered"
+                return Unanswered(what, maybe_sent=False, status=200, kind=Kind.WRONG_SERVICE)
             self._speaks_oauth[origin.url] = True
         elif answer.status == 404 and json_object(answer) is not None:
             self._speaks_oauth[origin.url] = False
         else:
             return Unanswered(
-                f"HTTP {answer.status}", maybe_sent=False, retry_after_s=retry_after_s(answer), status=answer.status
+                f"HTTP {answer.status}",
+                maybe_sent=False,
+                retry_after_s=retry_after_s(answer),
+                status=answer.status,
+                kind=_kind_of(answer),
             )
         return self._speaks_oauth[origin.url]
 
@@ -144,7 +152,9 @@ def outcome_of(received: Received, grant: Callable[[Received], tuple[Grant, str 
         try:
             given, scope = grant(received)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            return Unanswered("an answer that cannot be understood", maybe_sent=True, status=200)
+            return Unanswered(
+                "an answer that cannot be understood", maybe_sent=True, status=200, kind=_kind_of(answer)
+            )
         return Renewed(given, scope, received.sent_s, received.received_s, _server_date(answer))
     body = json_object(answer) or {}
     error = body.get("error")
@@ -152,7 +162,13 @@ def outcome_of(received: Received, grant: Callable[[Received], tuple[Grant, str 
         return Ended(error, _word(body, "error_reason"), _word(body, "error_description"), _word(body, "request_id"))
     cause = f"HTTP {answer.status}" + (f" {error[:60]}" if isinstance(error, str) else "")
     # These a proxy may have made after the server had rotated; 503 and 429 are said before anything is done.
-    return Unanswered(cause, answer.status in {500, 502, 504}, retry_after_s(answer), answer.status)
+    maybe_sent = answer.status in {500, 502, 504}
+    return Unanswered(cause, maybe_sent, retry_after_s(answer), answer.status, _kind_of(answer))
+
+
+def _kind_of(answer: Answer) -> Kind:
+    """Whether a server that could not, or something else, gave an answer that does not help."""
+    return Kind.WRONG_SERVICE if json_object(answer) is None and answer.status < 500 else Kind.SERVER
 
 
 def oauth_grant(received: Received) -> tuple[Grant, str | None]:

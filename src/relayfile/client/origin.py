@@ -1,11 +1,17 @@
 """Where a server is: an address as people type it, split once into what a connection needs."""
 
 import http.client
+import socket
 import ssl
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
 
+from relayfile.core.causes import Kind
 from relayfile.errors import UsageError
+
+_NOT_VALID_NOW: Final = frozenset({9, 10})
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,19 @@ class Origin:
                 self.host, self.port, timeout=timeout_s, context=ssl.create_default_context()
             )
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
+
+
+def trouble_of(error: OSError) -> Kind:
+    """What kept a connection from coming about."""
+    match error:
+        case socket.gaierror():
+            return Kind.DNS
+        case ssl.SSLCertVerificationError():
+            return Kind.CLOCK if error.verify_code in _NOT_VALID_NOW else Kind.TLS
+        case ssl.SSLError():
+            return Kind.TLS
+        case _:
+            return Kind.UNREACHABLE
 
 
 def _not_an_address(address: str) -> UsageError:

@@ -10,13 +10,14 @@ from typing import Protocol
 
 from relayfile.core import schedule
 from relayfile.core import session as core
-from relayfile.credentials import interruption
+from relayfile.core.causes import Kind
+from relayfile.credentials import interruption, trouble
 from relayfile.credentials.clock import Clock
 from relayfile.credentials.file import CredentialFile
 from relayfile.credentials.lock import Lock, Note
 from relayfile.errors import Damaged, LoginRequired, Unavailable
 from relayfile.model import Secret
-from relayfile.wire.credentials import Content, Ending, History, Obtained, Pair, fingerprint
+from relayfile.wire.credentials import Content, Ending, History, Obtained, Pair, Trouble, fingerprint
 
 
 class Exchange(Protocol):
@@ -204,7 +205,11 @@ class Renewal:
                 return self._commit(content, pair, self._successor(pair, answer, after_rejection=after_rejection))
             if verdict is core.Verdict.END and isinstance(answer, core.Ended):
                 return self._end(pair, answer)
-        raise self._not_now(answer)
+            later = self._not_now(answer)
+            kind = answer.kind if isinstance(answer, core.Unanswered) else Kind.SERVER
+            fp = fingerprint(grant.refresh_token)
+            trouble.note(self._file.path, Trouble(fp, self._clock.wall(), kind, later.message))
+        raise later
 
     def _successor(self, pair: Pair, answer: core.Renewed, *, after_rejection: bool) -> Pair:
         """The pair as it will be kept: what the answer left out is that of its predecessor, expiries excepted."""

@@ -244,6 +244,15 @@ class Endings(msgspec.Struct, frozen=True):
     tombstones: tuple[Tombstone, ...] = ()
 
 
+class Trouble(msgspec.Struct, frozen=True, rename="camel"):
+    """`cloud-credentials.trouble`: why the last renewal that failed did. For people; nothing is decided by it."""
+
+    rt_fp: str
+    at: float
+    kind: str
+    cause: str
+
+
 class _History(msgspec.Struct, frozen=True):
     consumed: tuple[str, ...] = ()
     newest: dict[str, Any] | None = None
