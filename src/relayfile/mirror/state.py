@@ -91,6 +91,7 @@ class State:
             Unavailable: the disk is full, or another process holds the file.
         """
         try:
+            path.touch(0o600)  # SQLite would leave it to the umask, which is for the user's own files
             connection = apsw.Connection(str(path))
             connection.set_busy_timeout(5_000)
             _prepare(connection)
