@@ -2,6 +2,8 @@
 
 import json
 
+from websockets.sync.client import connect
+
 
 def test_a_listing_tells_modes_as_numbers_and_links_as_links(client):
     """The mount client decodes `mode` into an unsigned integer and gives up on the whole page otherwise."""
@@ -65,3 +67,53 @@ def test_a_pull_of_the_old_command_line_is_taken_and_does_nothing(client):
     assert (answer.status, answer.json["status"], answer.json["correlationId"]) == (202, "queued", "pull-1")
     assert answer.json["id"]
     assert client.join("reader", "fs:read").ask("POST", "sync/refresh", body=body).status == 403
+
+
+def test_what_an_entry_of_a_bulk_gets_wrong_is_its_own_trouble(client):
+    """v1 takes each entry for itself: one that means nothing must not hold up a mirror's whole batch."""
+    answer = client.bulk(
+        {"path": "/a", "content": "x", "type": "", "op": "", "encoding": "", "writebackIntent": "", "new": {"x": 1}},
+        {"path": "/b", "content": "x", "type": "fifo"},
+        {"path": "/c", "content": "x", "op": "rename"},
+    )
+    assert [each["path"] for each in answer["results"]] == ["/a"]
+    assert [each["code"] for each in answer["errors"]] == ["invalid_content", "invalid_operation"]
+
+
+def test_the_requests_of_a_mounts_day(client):
+    """Every request that the published mount client was seen to make, in its form, with a token from `join`."""
+    client.write("/docs/a.md", "one")
+    agent = client.join("mount", "fs:read", "fs:write", "ops:read", "sync:read")
+    seen = "X-Correlation-Id"
+
+    assert agent.http.ok("GET", "/health", headers={seen: "mount_1"})["status"] == "ok", "sent with the bearer"
+    listed = agent.ok("GET", "fs/tree?depth=3&excludeMountRuntime=true&path=%2F")
+    (file,) = (each for each in listed["entries"] if each["type"] == "file")
+    assert {"path", "revision", "contentHash", "size", "mode"} <= set(file)
+    assert (listed["nextCursor"], listed["totalFiles"]) == (None, 1)
+    (read,) = agent.ok("POST", "fs/bulk-read", body={"paths": ["/docs/a.md"]})["files"]
+    assert {"path", "revision", "contentType", "content", "contentHash"} <= set(read)
+    newest = agent.ok("GET", "fs/events?direction=desc&limit=1")["events"]
+    assert [each["eventId"] for each in newest] == ["evt_1"]
+
+    assert agent.ask("GET", "fs/file?path=%2Fdocs%2Fb.md").status == 404, "it looks before it pushes"
+    key = {"kind": "mount-command", "key": "mountcmd_" + "0" * 32, "ttlSeconds": 604_800}
+    pushed = {"path": "/docs/b.md", "contentType": "text/markdown", "content": "two", "encoding": "", "ifMatch": "0"}
+    files = {"files": [{**pushed, "contentIdentity": key, "type": "file", "mode": 420}]}
+    first, again = (agent.ok("POST", "fs/bulk", body=files)["results"] for _ in range(2))
+    assert first == again
+    assert "opId" not in first[0], "with one it would ask for that operation in each cycle"
+    assert first[0]["writeback"] == {"provider": "docs", "state": "succeeded"}
+
+    late = {"files": [{**pushed, "content": "late", "ifMatch": "rev_1"}]}
+    (refused,) = agent.ok("POST", "fs/bulk", body=late)["errors"]
+    assert (refused["code"], refused["currentRevision"]) == ("conflict", "rev_2")
+    gone = agent.ask("DELETE", "fs/file?path=%2Fdocs%2Fb.md", headers={"If-Match": "rev_2"})
+    assert gone.status == 202
+    assert agent.ask("DELETE", "fs/file?path=%2Fdocs%2Fb.md", headers={"If-Match": "rev_2"}).status == 404
+    following = agent.ok("GET", "fs/events?cursor=evt_1&limit=50")
+    assert [each["type"] for each in following["events"]] == ["file.created", "file.deleted"]
+    assert following["nextCursor"] is None
+    url = f"{agent.http.url.replace('http', 'ws', 1)}/v1/workspaces/{agent.workspace}/fs/ws"
+    with connect(f"{url}?token={agent.http.token}&cursor=evt_2", compression=None) as socket:
+        assert json.loads(socket.recv(timeout=20))["eventId"] == "evt_3"

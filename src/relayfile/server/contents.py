@@ -32,6 +32,8 @@ def content_of(said: BulkFile | WriteRequest) -> Content:
     Raises:
         UsageError: `invalid_encoding`, `invalid_content`: of this path only.
     """
+    if said.type not in data.TYPES:
+        raise UsageError(f"no such type: {said.type[:40]!r}", code="invalid_content", hint="file or symlink")
     symlink = said.type == "symlink"
     mode = data.mode_of(said.mode, symlink=symlink)
     body, encoding = _target(said) if mode == SYMLINK else _bytes(said.content, said.encoding)

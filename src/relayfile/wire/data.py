@@ -21,6 +21,8 @@ BINARY_CONTENT_TYPE: Final = "application/octet-stream"
 MAX_BULK_READ_PATHS: Final = 100
 MAX_BULK_READ_BYTES: Final = 32 * 1024 * 1024
 MAX_BLOBS: Final = 1_000
+PUTS: Final = frozenset({"", "put", "write", "upsert"})
+TYPES: Final = frozenset({"", "file", "symlink"})
 
 Base64: TypeAlias = Literal["", "base64"]
 """How content stands in JSON: as text, or as base64 where its bytes are no text or its writer wished so."""
@@ -87,7 +89,7 @@ class WriteRequest(_SparseBody, frozen=True, kw_only=True):
     encoding: str = ""
     semantics: Semantics | None = None
     content_identity: Identity | None = None
-    type: Literal["file", "symlink"] = "file"
+    type: str = "file"
     mode: int | str | None = None
     target: str | None = None
 
@@ -109,10 +111,13 @@ class WriteAnswer(_Body, frozen=True, kw_only=True):
 
 
 class BulkFile(_SparseBody, frozen=True, kw_only=True):
-    """One entry of a bulk: a put, or with `op: "delete"` a removal. No `ifMatch` overwrites blindly."""
+    """One entry of a bulk: a put, or with `op: "delete"` a removal. No `ifMatch` overwrites blindly.
+
+    `op` and `type` are plain text here: what is none of `PUTS`, `delete` or `TYPES` is an error of its entry alone.
+    """
 
     path: str
-    op: Literal["put", "write", "upsert", "delete"] = "put"
+    op: str = "put"
     content: str | None = None
     content_type: str = ""
     encoding: str = ""
@@ -120,7 +125,7 @@ class BulkFile(_SparseBody, frozen=True, kw_only=True):
     base_revision: str | None = None
     content_identity: Identity | None = None
     semantics: Semantics | None = None
-    type: Literal["file", "symlink"] = "file"
+    type: str = "file"
     mode: int | str | None = None
     target: str | None = None
 
