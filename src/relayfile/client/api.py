@@ -16,7 +16,7 @@ import msgspec
 from relayfile.client.answers import Answer, decoded, nothing, revision, whole
 from relayfile.model import SYMLINK, Cursor, Digest, Mode, TreePath
 from relayfile.wire import data, delta
-from relayfile.wire.auth import AuditRow, ServerMetadata, SessionRow, WhoAmI, WorkspaceRow
+from relayfile.wire.auth import AuditRow, ProcessRow, ServerMetadata, SessionRow, SignedOut, WhoAmI, WorkspaceRow
 from relayfile.wire.machine_tokens import TokenMade, TokenRequest, TokenRow
 
 T = TypeVar("T")
@@ -52,6 +52,7 @@ _JSON: Final = (("Content-Type", "application/json"),)
 _LIST_OF_WORKSPACES: Final = decoded(list[WorkspaceRow])
 _LIST_OF_SESSIONS: Final = decoded(list[SessionRow])
 _LIST_OF_EVENTS: Final = decoded(list[AuditRow])
+_LIST_OF_PROCESSES: Final = decoded(list[ProcessRow])
 _LIST_OF_TOKENS: Final = decoded(list[TokenRow])
 _TOKENS: Final = "/api/v1/auth/tokens"
 
@@ -99,6 +100,16 @@ def sessions() -> Request[list[SessionRow]]:
 def revoke_session(session: str) -> Request[None]:
     """That sign-in is ended, with what it enrolled."""
     return Request("DELETE", f"/api/v1/auth/sessions/{quote(session, safe='')}", nothing, repeatable=False)
+
+
+def sign_out_everywhere() -> Request[SignedOut]:
+    """Every credential of my account is ended, that of this request too; machine tokens stay."""
+    return Request("DELETE", "/api/v1/auth/sessions", decoded(SignedOut), (("all", "1"),), repeatable=False)
+
+
+def session_processes(session: str) -> Request[list[ProcessRow]]:
+    """Which processes got tokens of that sign-in, and of what it enrolled; the latest first."""
+    return Request("GET", f"/api/v1/auth/sessions/{quote(session, safe='')}/processes", _LIST_OF_PROCESSES)
 
 
 def auth_events(after: int = 0, limit: int = 1000) -> Request[list[AuditRow]]:

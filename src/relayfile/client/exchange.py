@@ -159,7 +159,14 @@ def outcome_of(received: Received, grant: Callable[[Received], tuple[Grant, str 
     body = json_object(answer) or {}
     error = body.get("error")
     if isinstance(error, str) and error in ENDING_ERRORS:
-        return Ended(error, _word(body, "error_reason"), _word(body, "error_description"), _word(body, "request_id"))
+        by, host = _word(body, "ended_by"), _word(body, "ended_from")
+        return Ended(
+            error,
+            _word(body, "error_reason"),
+            _word(body, "error_description"),
+            _word(body, "request_id"),
+            f"{by} from {host}" if by and host else by,
+        )
     cause = f"HTTP {answer.status}" + (f" {error[:60]}" if isinstance(error, str) else "")
     # These a proxy may have made after the server had rotated; 503 and 429 are said before anything is done.
     maybe_sent = answer.status in {500, 502, 504}

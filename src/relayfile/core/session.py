@@ -217,12 +217,16 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The server said, in a JSON body with one of `ENDING_ERRORS`, that this refresh token is over."""
+    """The server said, in a JSON body with one of `ENDING_ERRORS`, that this refresh token is over.
+
+    `by` is whose hand ended it, and from where, in people's words; None: nobody's, or it was not told.
+    """
 
     error: str
     reason: str | None = None
     message: str | None = None
     request_id: str | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +303,7 @@ class LoginState:
     refresh_expires_at: float | None = None
     code: str | None = None
     reason: str | None = None
+    by: str | None = None
     since: float | None = None
     next_attempt_s: float | None = None
     failures: int = 0
@@ -355,7 +360,7 @@ def sentence(state: LoginState) -> str:
     """The state in one line, without what to do about it."""
     line = _TEXTS[state.phase] if state.own is None else _own(state.phase, state.own)
     if state.reason:
-        line += f" ({state.reason})"
+        line += f" ({state.reason} by {state.by})" if state.by else f" ({state.reason})"
     if state.phase is Phase.VALID and state.own is None and state.access_left_s is not None:
         line += f", access token good for {max(0, round(state.access_left_s))} s"
     if state.phase is Phase.DEGRADED and state.next_attempt_s is not None:
@@ -402,6 +407,7 @@ def as_fields(state: LoginState) -> dict[str, object]:
         "rt_expires_at": state.refresh_expires_at,
         "code": state.code,
         "reason": state.reason,
+        "by": state.by,
         "since": state.since,
         "next_attempt_in": round(state.next_attempt_s, 1) if state.next_attempt_s is not None else None,
         "failures": state.failures,

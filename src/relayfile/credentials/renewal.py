@@ -263,7 +263,7 @@ class Renewal:
     def _end(self, pair: Pair, answer: core.Ended) -> Ending:
         """The verdict is remembered before anyone hears of it (I5)."""
         fp = fingerprint(pair.grant.refresh_token)
-        ending = Ending(fp, answer.error, self._clock.wall(), answer.reason or answer.message)
+        ending = Ending(fp, answer.error, self._clock.wall(), answer.reason or answer.message, answer.by)
         try:
             self._journal.add_verdict(ending)
         except OSError as error:
@@ -298,8 +298,9 @@ def not_signed_in(path: str) -> LoginRequired:
 
 def login_ended(ending: Ending, api_url: str | None) -> LoginRequired:
     """The error that says the login has ended, and why."""
+    by = f" by {ending.by}" if ending.by else ""
     return LoginRequired(
-        f"the sign-in has ended: {ending.reason or ending.error}",
+        f"the sign-in has ended: {ending.reason or ending.error}{by}",
         code="login_required",
         hint=f"run `relayfile login {api_url or 'URL'}`",
         details={"reason": ending.reason or ending.error, "error": ending.error},

@@ -183,10 +183,10 @@ class Session:
         if (pair := content.pair) is None:
             return self._signed_out()
         life = self._sight.life(pair)
-        phase, code, reason, since = core.Phase.VALID, None, None, None
+        phase, code, reason, by, since = core.Phase.VALID, None, None, None, None
         if ending is not None:
             ended = core.Phase.AUTH_FAILED if ending.error == "invalid_grant" else core.Phase.CLIENT_REJECTED
-            phase, code, reason, since = ended, ending.error, ending.reason, ending.at
+            phase, code, reason, by, since = ended, ending.error, ending.reason, ending.by, ending.at
         elif (trouble := self.trouble) is not None:
             phase, code, reason = phase_of(trouble), trouble.code, trouble.message
         elif self._sight.urgency(pair) is not core.Urgency.FINE:
@@ -202,6 +202,7 @@ class Session:
             refresh_expires_at=pair.grant.refresh_expires_at,
             code=code,
             reason=reason,
+            by=by,
             since=since,
             holder=self.file.holder().pid if phase is core.Phase.AUTH_BUSY else None,
             clock_skew_s=skew_s(pair),

@@ -19,6 +19,7 @@ from relayfile.server.intake import Place
 from relayfile.server.keys import Keys
 from relayfile.server.machine_tokens import MachineTokenRoutes
 from relayfile.server.old_doors import OldDoors
+from relayfile.server.processes import ProcessRoutes
 from relayfile.server.sessions import SessionRoutes
 from relayfile.server.store.database import Database, connect
 from relayfile.server.workspaces import WorkspaceRoutes
@@ -57,6 +58,7 @@ class Identity:
             *DevicePage(devices, people, pages).routes(),
             *OldDoors(grants, people, pages, place).routes(),
             *SessionRoutes(database, self.bearer, grants).routes(),
+            *ProcessRoutes(database, self.bearer).routes(),
             *MachineTokenRoutes(database, self.bearer).routes(),
             *WorkspaceRoutes(database=database, keys=keys, bearer=self.bearer, grants=grants, place=place).routes(),
         ]

@@ -177,6 +177,22 @@ class SessionRow(msgspec.Struct, frozen=True):
     last_pid: int | None = None
 
 
+class ProcessRow(msgspec.Struct, frozen=True):
+    """A process that got a token of a family, or of one it enrolled (`GET /api/v1/auth/sessions/{id}/processes`).
+
+    `kind` is the family's: a process of a `daemon` has a credential of its own. `times`: how often it got one.
+    """
+
+    family: str
+    kind: str
+    client: str
+    host: str | None
+    pid: int | None
+    first_at: str
+    last_at: str
+    times: int
+
+
 class AuditRow(msgspec.Struct, frozen=True):
     """One token event (R13), one element of the array `GET /api/v1/auth/events?after=N&limit=M` answers.
 

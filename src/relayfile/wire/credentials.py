@@ -227,6 +227,7 @@ class Ending(msgspec.Struct, frozen=True, rename="camel"):
     error: str
     at: float
     reason: str | None = None
+    by: str | None = None
 
 
 class Tombstone(msgspec.Struct, frozen=True, rename="camel"):

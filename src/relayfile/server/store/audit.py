@@ -42,6 +42,34 @@ def record(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that got tokens of a family, when first and last, and how often."""
+
+    family: str
+    kind: str
+    client: ClientName
+    first_at: float
+    last_at: float
+    times: int
+
+
+def processes(connection: apsw.Connection, family: str, limit: int) -> list[Process]:
+    """At most `limit` processes that got a token of this family, or of a living one it enrolled; the latest first."""
+    rows = connection.execute(
+        "SELECT f.id, f.kind, a.client, a.host, a.pid, min(a.at), max(a.at), count(*) "
+        "FROM family f JOIN audit a ON a.family = f.id "
+        "WHERE (f.id = ?1 OR f.parent = ?1) AND f.ended IS NULL "
+        "AND a.event IN ('issued', 'rotated', 'replayed', 'ahead', 'renewed') "
+        "GROUP BY f.id, a.client, a.host, a.pid ORDER BY max(a.at) DESC LIMIT ?2",
+        (family, limit),
+    )
+    return [
+        Process(identity, kind, ClientName(client, host, pid), first_at, last_at, times)
+        for identity, kind, client, host, pid, first_at, last_at, times in rows
+    ]
+
+
 def page(connection: apsw.Connection, *, account: str | None, after: int, limit: int) -> list[Happened]:
     """At most `limit` events after the `after`th, oldest first; of one account, or (None) of all."""
     chosen = "n > ?" if account is None else "n > ? AND account = ?"
