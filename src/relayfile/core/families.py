@@ -17,6 +17,10 @@ REPLAY_PAUSE_S: Final = 5.0
 ROTATIONS_A_MINUTE: Final = 10
 ROTATIONS_A_LIFETIME: Final = 4
 
+LATE_COPIES: Final = 4
+LOST: Final = b"lost"
+"""In place of a nonce digest that went with a lost commit: that generation gets no pair and ends nothing."""
+
 REUSE: Final = "reuse_detected"
 
 
@@ -133,7 +137,8 @@ def rotate(family: Family, presented: Presented, proof: Proof, now: float, polic
     if step > 0:
         # Only we could have signed it, so we lost commits: one after a failover, any number after a restore.
         if step == 1 or now < policy.restored_until:
-            return Decision(Outcome.AHEAD, _advanced(family, presented.generation, proof, now, policy))
+            caught_up = _caught_up(family, presented.generation, now)
+            return Decision(Outcome.AHEAD, _advanced(caught_up, presented.generation, proof, now, policy))
         return Decision(Outcome.UNISSUED, family)
     return _consumed(family, presented.generation, proof, now, policy)
 
@@ -155,9 +160,19 @@ def _consumed(family: Family, generation: int, proof: Proof, now: float, policy:
         return Decision(Outcome.RETRY, replace(family, replays=family.replays + 1))
     if spent is not None and now < spent.at + policy.overlap_s and not (proof.nonce and spent.nonce):
         return Decision(Outcome.LEGACY_RACE if family.old_clients else Outcome.SUPERSEDED, family)
-    if family.old_clients:
+    if family.old_clients or (spent is not None and spent.nonce == LOST):
         return Decision(Outcome.SUPERSEDED, family)
     return Decision(Outcome.REUSED, replace(family, ended=REUSE))
+
+
+def _caught_up(family: Family, generation: int, now: float) -> Family:
+    """The family with the commits that were lost before `generation`: they were consumed, by which nonce is lost too.
+
+    A copy of such a request may still be on its way, and it is one of the last few.
+    """
+    first = max(family.generation, generation - LATE_COPIES)
+    lost = tuple(Consumed(each, now, LOST) for each in range(first, generation))
+    return replace(family, consumed=(*family.consumed, *lost))
 
 
 def _advanced(family: Family, consumed: int, proof: Proof, now: float, policy: Policy) -> Family:

@@ -17,13 +17,23 @@ def no_reach(_point: str) -> None:
 def read(path: str) -> bytes | None:
     """The bytes of a small file; None when there is none or it cannot be read."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return read_strictly(path)
     except OSError:
+        return None
+
+
+def read_strictly(path: str) -> bytes | None:
+    """The bytes of a small file; None when there is none.
+
+    Raises:
+        OSError: it is there and cannot be read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
         return None
     try:
         return os.read(fd, MAX_BYTES)
-    except OSError:
-        return None
     finally:
         os.close(fd)
 

@@ -35,16 +35,18 @@ class Journal:
         """The nonce for this refresh token: the one already promised, else a new one, durable on return (I2).
 
         Raises:
-            OSError: it cannot be made durable; nothing may be sent.
+            OSError: it cannot be made durable, or an earlier promise cannot be read; nothing may be sent.
         """
-        fp = wire.fingerprint(pair.grant.refresh_token)
+        fp, path = wire.fingerprint(pair.grant.refresh_token), f"{self._base}.intent"
         with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-            kept = msgspec.json.decode(durable.read(f"{self._base}.intent") or b"", type=wire.Intent)
+            kept = msgspec.json.decode(durable.read_strictly(path) or b"", type=wire.Intent)
             if kept.rt_fp == fp and kept.nonce:
+                # Whoever promised it may have died before the folder was synced: then a power cut would take it back.
+                durable.sync_folder(path)
                 return Secret(kept.nonce)
         nonce = secrets.token_hex(16)
         intent = wire.Intent(fp, nonce, wire.moment(now), pair.grant.family, pair.grant.generation)
-        durable.replace(f"{self._base}.intent", msgspec.json.encode(intent) + b"\n", self._on_intent)
+        durable.replace(path, msgspec.json.encode(intent) + b"\n", self._on_intent)
         return Secret(nonce)
 
     def _on_intent(self, point: str) -> None:

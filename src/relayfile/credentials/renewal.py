@@ -168,7 +168,7 @@ class Renewal:
             self._file.replace(Content(history.newest, content.others if content else {}))
         except OSError as error:
             raise self._file.unwritable(error) from error
-        self._journal.drop_intent()
+        # The intent stays: it may be the promise for this very pair, whose renewal somebody began and did not end.
         what = "could not be understood" if content is None else "held a login that was already renewed"
         self._file.say(f"{self._file.path} {what}; the newest login was put back")
 
