@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import threading
 import time
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ import pytest
 
 from plain_http import PlainHttp
 from relayfile.wire import delta
+from waiting import until
 
 ESCAPES = ["/../x", "/a/../../x", "/%2e%2e/x", "/..%2fx", "/a%00b", "/a%5cb", "//x", "/./x", "/" + "n" * 256, "."]
 DEEP = b'{"unknown":' + b"[" * 30_000 + b"]" * 30_000 + b"}"
@@ -228,3 +230,19 @@ def test_a_header_never_becomes_two(client):
     read = client.ask("GET", "fs/file?path=" + quote("/a\r\nSet-Cookie: x=1"))
     assert read.status == 200
     assert "set-cookie" not in {name.lower() for name in read.headers}
+
+
+def test_a_bulk_of_very_many_files_lets_others_write_in_between(client):
+    files = [{"path": f"/{number}", "content": ""} for number in range(12_000)]
+    other = client.other(client.http.token)
+    answers = []
+    sender = threading.Thread(target=lambda: answers.append(client.bulk(*files)))
+    sender.start()
+    until(lambda: other.ok("GET", "fs/digest")["position"], within_s=20, what="its first files are there")
+    between = other.ask("PUT", "fs/file?path=/mine", body={"content": "x"}, headers={"If-Match": "*"})
+    sender.join()
+    [answer] = answers
+    assert answer["written"] == len(files)
+    assert [one["path"] for one in answer["results"]] == [one["path"] for one in files]
+    last = int(answer["results"][-1]["revision"].removeprefix("rev_"))
+    assert int(between.json["targetRevision"].removeprefix("rev_")) < last
