@@ -12,6 +12,7 @@ from pathlib import Path
 from relayfile.client.feed import Batch
 from relayfile.client.push import Conflict, Outcome, Push, Stored
 from relayfile.core import digest as tree_digest
+from relayfile.core.merge import ancestors
 from relayfile.mirror.cycle import Cycle, Gathered, Next
 from relayfile.mirror.ports import (
     Changed,
@@ -114,6 +115,10 @@ class SimDisk:
         match step:
             case Place(at, version, body):
                 assert digest_of(body) == version.digest
+                if any(above in self.files for above in ancestors(at)):
+                    return Refused(at, "a folder of its path is a file here")
+                if any(one.startswith(f"{at}/") for one in self.files):
+                    return Refused(at, "a folder that is not empty lies in its place")
                 if held:
                     self.trash.append(held[0])
                 self.files[at] = (body, self._stat(body, version.mode))

@@ -5,7 +5,7 @@ of `core.merge` and `core.safety`.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from relayfile.core import merge, paths
@@ -27,11 +27,13 @@ MISSING: Final = "the server no longer has this version; waiting for the later o
 class Batch:
     """What one cycle does on the disk: steps in order, and the row behind each.
 
-    `wants` are bodies still to fetch, with their sizes. `full`: there is more to do than fitted in.
+    `wants` are bodies still to fetch, with their sizes. `full`: there is more to do than fitted in. `yields` are
+    done before: the files that make way for a folder (`mirror.overlaps`).
     """
 
     steps: list[Step] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
+    yields: list[tuple[Remove | SetAside, Node]] = field(default_factory=list)
     wants: dict[Digest, int] = field(default_factory=dict)
     full: bool = False
 
@@ -76,7 +78,8 @@ class Apply:
         self._state.refusals.add([Refusal(path, "down", "missing", MISSING, lasting=False) for path in choice.lost])
         by_path = {node.path: node for node, _ in choice.decided}
         batch = Batch(wants=choice.wants, full=choice.full)
-        copies: list[tuple[TreePath, TreePath, int]] = []
+        batch.yields.extend(self._yields(now_s))
+        copies = [(step.path, step.copy, node.revision) for step, node in batch.yields if isinstance(step, SetAside)]
         for trees, action in merge.order((node.trees, action) for node, action in choice.decided):
             node = by_path[trees.path]
             for step in self._steps(node, action, now_s):
@@ -93,11 +96,25 @@ class Apply:
 
         Durable: the disk before the record, so that a row never says more than the disk holds (5-sync A.2).
         """
-        if not batch.steps:
+        if not batch.steps and not batch.yields:
             return Tally()
-        results = self._disk.execute(batch.steps)
+        results = self._disk.execute([*(step for step, _ in batch.yields), *batch.steps])
         with self._state.transaction():
-            return self._record(batch, results, now_s)
+            copies = self._record_yields(batch, results[: len(batch.yields)], now_s)
+            tally = self._record(batch, results[len(batch.yields) :], now_s)
+        return replace(tally, copies=tally.copies + copies)
+
+    def _yields(self, now_s: float) -> Iterable[tuple[Remove | SetAside, Node]]:
+        """What happens to each file that lies where the server has a folder too."""
+        for node in self._state.trees.nodes(self._state.overlaps.in_the_way(BATCH_FILES)):
+            local, stat = node.trees.local, node.stat
+            assert stat is not None, "it lies there"
+            assert local is not None, "and was read"
+            if local.same_content(node.trees.remote):
+                yield Remove(node.path, stat), node
+            else:
+                copy = paths.conflict_copy(node.path, self._host, now_s, local.digest)
+                yield SetAside(node.path, stat, copy), node
 
     def _choose(self, choice: "_Choice", fresh: Sequence[TreePath]) -> None:
         """Work in the order of the log, as much as fits; past rows that wait for their bodies, the fresh ones."""
@@ -164,6 +181,30 @@ class Apply:
         if removed:
             self._state.brake.let_through("local", removed)
         return Tally(files + len(removed), size, copies)
+
+    def _record_yields(self, batch: Batch, results: Sequence[Result], now_s: float) -> int:
+        """Base of what made way is "absent here"; how many were set aside. What did not stays listed, for next time.
+
+        It is no deletion: the server keeps what was removed.
+        """
+        agreed: list[Agreement] = []
+        local: list[LocalState] = []
+        copies = 0
+        for (step, node), result in zip(batch.yields, results, strict=True):
+            if isinstance(result, Changed):
+                self._survey.again[step.path] = "down"
+            if not isinstance(result, Done):
+                continue
+            agreed.append(Agreement(step.path, node.revision, None))
+            local.append(LocalState(step.path, None, None))
+            if isinstance(step, SetAside):
+                assert node.trees.local is not None, "it was set aside"
+                local.append(self._seen(step.copy, result.stat, node.trees.local.digest))
+                copies += 1
+        self._state.trees.record(agreed, local, now_s)
+        for one in agreed:
+            self._state.overlaps.made_way(one.path)
+        return copies
 
     def _seen(self, path: TreePath, stat: Stat | None, digest: Digest) -> LocalState:
         """What a step left there; when it could not be told apart from a racing write, only a scan knows (R27)."""

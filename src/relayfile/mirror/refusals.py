@@ -44,10 +44,11 @@ class Refusals:
             self._db.executemany("DELETE FROM refused WHERE path = ?", [(path,) for path in paths])
 
     def clear_edited(self, paths: Sequence[TreePath]) -> None:
-        """These files were edited: the server is asked anew, unless it is a path we may not see (R22)."""
+        """These files were edited: the server is asked anew, unless it is a path we may not see (R22) or not keep."""
         if self._any():
             self._db.executemany(
-                "DELETE FROM refused WHERE path = ? AND (side = 'up' OR NOT lasting) AND code <> 'view'",
+                "DELETE FROM refused"
+                " WHERE path = ? AND (side = 'up' OR NOT lasting) AND code NOT IN ('view', 'overlap')",
                 [(path,) for path in paths],
             )
 

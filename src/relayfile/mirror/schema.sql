@@ -77,7 +77,8 @@ CREATE TABLE push (
 
 -- refused: paths that one direction cannot do.
 --   side      'down': cannot lie on this disk; 'up': the server does not take it
---   code      for programs; 'view' marks paths this reader may no longer see, which local edits do not revive (R22)
+--   code      for programs; 'view' marks paths this reader may no longer see (R22), 'overlap' files whose name is a
+--             folder too; local edits revive neither
 --   reason    for people
 --   lasting   1: left out until that side changes (R19); 0: tried again after a while
 CREATE TABLE refused (

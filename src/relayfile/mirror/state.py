@@ -17,6 +17,7 @@ from relayfile.errors import Damaged, Misconfigured, Unavailable
 from relayfile.mirror.brake import Brake
 from relayfile.mirror.intents import Intents
 from relayfile.mirror.measure import Measure
+from relayfile.mirror.overlaps import Overlaps
 from relayfile.mirror.refusals import Refusals
 from relayfile.mirror.trees import TreeRows
 from relayfile.model import Cursor
@@ -79,6 +80,7 @@ class State:
         self.intents = Intents(connection)
         self.brake = Brake(connection)
         self.refusals = Refusals(connection)
+        self.overlaps = Overlaps(connection)
         self.measure = Measure(connection)
 
     @classmethod

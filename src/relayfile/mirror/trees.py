@@ -13,6 +13,7 @@ import apsw
 from relayfile.core import digest as tree_digest
 from relayfile.core import paths
 from relayfile.core.merge import Trees
+from relayfile.mirror.overlaps import Overlaps
 from relayfile.mirror.ports import Found, Missing
 from relayfile.mirror.refusals import Refusal, Refusals
 from relayfile.model import Change, Digest, Put, Stat, TreePath, Version
@@ -73,6 +74,7 @@ class TreeRows:
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
         self._refusals = Refusals(connection)
+        self._overlaps = Overlaps(connection)
 
     # ------------------------------------------------------------------------------------------------ remote
 
@@ -108,14 +110,17 @@ class TreeRows:
             )
             self._refusals.clear([change.path for change in changes])
             self._refusals.add(outside)
+            self._overlaps.review(change.path for change in changes)
 
     def delete_unseen(self, generation: int, position: int) -> None:
         """Remote rows not seen in `generation` are absent since `position`."""
-        self._db.execute(
-            "UPDATE node SET r_revision = ?, r_digest = NULL, r_size = NULL, r_mode = NULL, r_generation = ?"
-            " WHERE r_generation < ? AND r_digest IS NOT NULL",
-            (position, generation, generation),
-        )
+        with self._db:
+            self._db.execute(
+                "UPDATE node SET r_revision = ?, r_digest = NULL, r_size = NULL, r_mode = NULL, r_generation = ?"
+                " WHERE r_generation < ? AND r_digest IS NOT NULL",
+                (position, generation, generation),
+            )
+            self._overlaps.review_all()
 
     def hide_unseen(self, generation: int) -> None:
         """Remote rows not seen in `generation` are no longer visible: local files stay, unsynced and listed (R22)."""
@@ -133,6 +138,7 @@ class TreeRows:
                 (generation,),
             )
             self._db.execute("DELETE FROM node WHERE r_revision IS NULL AND b_revision IS NULL AND l_ino IS NULL")
+            self._overlaps.review_all()
 
     # ------------------------------------------------------------------------------------------------- local
 
@@ -253,6 +259,7 @@ class TreeRows:
                     (one.revision, *values, generation, one.path, one.revision),
                 )
             self.record(agreed, (), 0)
+            self._overlaps.review(one.path for one in agreed)
 
     # ---------------------------------------------------------------------------------------------- plumbing
 

@@ -376,3 +376,51 @@ def test_a_chmod_travels(mirror, server):
     assert server.nodes[path("a")][1].mode == "755"
     assert mirror.disk.files[path("b")][1].mode == "755"
     assert_equal(mirror, server)
+
+
+def test_where_the_server_has_a_file_and_a_folder_of_one_name_the_folder_lies_here_and_the_file_is_listed(
+    mirror, server
+):
+    server.write("a", b"file")
+    mirror.run()
+    server.write("a/b", b"inside")
+    mirror.run()
+    assert mirror.disk.text() == {"a/b": b"inside"}
+    assert [one.code for one in mirror.last.report.refused] == ["overlap", "overlap"]
+    assert mirror.last.report.equal is True
+    assert server.text() == {"a": b"file", "a/b": b"inside"}
+
+
+def test_a_file_comes_back_when_nothing_lies_in_the_folder_of_its_name_any_more(mirror, server):
+    server.write("a/b", b"inside")
+    server.write("a", b"file")
+    mirror.run()
+    mirror.remove("a/b")
+    mirror.run()
+    assert mirror.disk.text() == server.text() == {"a": b"file"}
+    assert not mirror.last.report.refused
+    assert_equal(mirror, server)
+
+
+def test_an_edited_file_that_makes_way_for_a_folder_is_set_aside(mirror, server):
+    server.write("a", b"file")
+    mirror.run()
+    server.write("a", b"theirs")
+    server.write("a/b", b"inside")
+    mirror.edit("a", b"mine")
+    mirror.run()
+    copies = [name for name in server.text() if name.startswith("a (conflict host ")]
+    assert len(copies) == 1
+    assert server.text() == {"a": b"theirs", "a/b": b"inside", copies[0]: b"mine"}
+    assert mirror.disk.text() == {"a/b": b"inside", copies[0]: b"mine"}
+    assert mirror.last.report.equal is True
+
+
+def test_a_local_folder_where_they_made_a_file_goes_up_and_the_file_is_listed(mirror, server):
+    mirror.run()
+    mirror.edit("a/b", b"inside")
+    server.write("a", b"file")
+    mirror.run()
+    assert server.text() == {"a": b"file", "a/b": b"inside"}
+    assert mirror.disk.text() == {"a/b": b"inside"}
+    assert mirror.last.report.equal is True
