@@ -65,7 +65,7 @@ class DaemonKey:
                 return answer
         raise AssertionError("unreachable")
 
-    def enrol(self, person: Person, workspace: str, mirror: str = "m1", **fields: str) -> Answer:
+    def enrol(self, person: Person, workspace: str, mirror: str = "m1", /, **fields: str) -> Answer:
         """A credential of its own, from the person's sign-in."""
         form = {
             "grant_type": EXCHANGE,

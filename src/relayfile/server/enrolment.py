@@ -41,7 +41,7 @@ class Enrolments:
         Raises:
             UsageError: `invalid_request` (the form; or the subject token, whose error is then the reason),
                 `invalid_scope`, `invalid_dpop_proof` (the proof was used before).
-            Unavailable: 429: too many for this account.
+            Unavailable: 429: too many by this sign-in.
             NotFound, Forbidden, RelayfileError: the workspace, as at every route.
 
         Durable: the family, its audit row, and that the proof was used.
@@ -49,8 +49,8 @@ class Enrolments:
         _check_types(fields)
         mirror = _mirror(fields)
         subject = await self._subject(fields.get("subject_token"))
-        self._begun.check(subject.account)
-        self._begun.count(subject.account)
+        self._begun.check(subject.family)
+        self._begun.count(subject.family)
         workspace = (await self._bearer.access(subject, _given(fields, "workspace"))).workspace
         scopes = scopes_of(subject.scopes, fields.get("scope", "").split(), workspace)
         if scopes is None:

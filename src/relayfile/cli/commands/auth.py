@@ -1,4 +1,4 @@
-"""`relayfile auth sessions|revoke|log`."""
+"""`relayfile auth status|sessions|revoke|log`."""
 
 import argparse
 import json
@@ -13,9 +13,16 @@ from relayfile.client import api
 from relayfile.wire.auth import AuditRow, SessionRow
 
 DESCRIPTION = """\
-Who holds a credential of mine, how to end one, and what happened to their tokens: each issue, renewal, replay,
-refusal and revocation, with the client, host and process that asked. Never a token."""
+How this sign-in is: whose, where, until when, which processes hold a credential of it, when it was last renewed, and
+what went wrong last, with its cause. Further, who holds a credential of mine, how to end one, and what happened to
+their tokens: each issue, renewal, replay, refusal and revocation, with the client, host and process that asked. Never
+a token.
+
+Exit codes of `auth status`: 0 it works, 4 sign in, 75 the server cannot be reached now, 76 something else answers
+there, 77 not allowed, 78 mend this machine."""
 EXAMPLES = """\
+  relayfile auth status
+  relayfile auth status --offline              what the files tell, no request
   relayfile auth sessions
   relayfile auth revoke 3f9c2ab01d5e7788       its tokens stop working within a second
   relayfile auth log
@@ -25,8 +32,10 @@ _PAGE = 1000
 
 
 def arguments(parser: Parser) -> None:
-    """`auth sessions | revoke ID… | log [--after N]`."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="sessions|revoke|log")
+    """`auth status | sessions | revoke ID… | log [--after N]`."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="status|sessions|revoke|log")
+    status = verbs.add_parser("status", parents=[everywhere()], help="how this sign-in is, and why")
+    status.add_argument("--offline", action="store_true", help="ask nobody: only what the files of this machine tell")
     verbs.add_parser("sessions", parents=[everywhere()], help="the live sign-ins of mine; an owner sees all")
     revoke = verbs.add_parser("revoke", parents=[everywhere()], help="end sign-ins, and what they enrolled")
     revoke.add_argument("ids", nargs="+", metavar="ID", help="as `auth sessions` shows it")
@@ -35,7 +44,11 @@ def arguments(parser: Parser) -> None:
 
 
 def run(asked: argparse.Namespace, context: Context) -> int:
-    """What was asked for is on stdout, or ended."""
+    """What was asked for is on stdout, or ended; the exit code of `status` tells how the sign-in is."""
+    if asked.verb == "status":
+        from relayfile.cli import auth_status
+
+        return auth_status.report(context, offline=asked.offline)
     with connect.signed_in(context) as server:
         if asked.verb == "sessions":
             _sessions(context, server.call(api.sessions()))
@@ -53,15 +66,34 @@ def _sessions(context: Context, found: list[SessionRow]) -> None:
     rows = [
         (
             one.id,
-            one.client + (" (this one)" if one.current else ""),
-            one.host or "",
+            one.kind,
+            _who(one.client, one.host, one.pid) + (" (this one)" if one.current else ""),
+            _minute(one.created_at),
             _minute(one.last_used_at),
             _minute(one.expires_at),
-            "theft detection off: old client" if one.old_clients else "",
+            _about(one),
         )
         for one in found
     ]
-    context.output.table(msgspec.to_builtins(found), ("ID", "CLIENT", "HOST", "LAST USED", "ENDS", ""), rows)
+    context.output.table(
+        msgspec.to_builtins(found), ("ID", "KIND", "BY", "FIRST USED", "LAST USED", "ENDS", ""), rows
+    )
+
+
+def _about(one: SessionRow) -> str:
+    """What else a person should know of it: its mirror, who uses it now, what is unusual."""
+    last = _who(one.last_client, one.last_host, one.last_pid)
+    facts = [
+        f"mirror {one.mirror} of {one.workspace}" if one.mirror else "",
+        f"last used by {last}" if one.last_client and last != _who(one.client, one.host, one.pid) else "",
+        "theft detection off: old client" if one.old_clients else "",
+    ]
+    return ", ".join(filter(None, facts))
+
+
+def _who(client: str, host: str | None, pid: int | None) -> str:
+    """A process as people name it: `relayfile/1.0 cli at box7, pid 42`."""
+    return client + (f" at {host}" if host else "") + (f", pid {pid}" if pid else "")
 
 
 def _log(context: Context, server: connect.Signed, after: int) -> None:
