@@ -216,14 +216,10 @@ class _V1Answer(msgspec.Struct, rename="camel"):
 def _v1_grant(received: Received) -> tuple[Grant, str | None]:
     told = msgspec.json.decode(received.answer.body, type=_V1Answer)
     end = seconds(told.access_token_expires_at)
-    server_now = _server_seconds(received.answer)
-    if end is not None and server_now is not None:
-        # What the server means by that moment is so many seconds from its own now.
-        end = received.sent_wall + (end - server_now)
     grant = Grant(
         api_url=told.api_url,
         access_token=Secret(told.access_token),
-        access_expires_at=end,
+        access_expires_at=None if end is None else _on_our_clock(end, received),
         refresh_token=Secret(told.refresh_token),
         refresh_expires_at=seconds(told.refresh_token_expires_at),
         issued_at=received.sent_wall,
@@ -231,8 +227,21 @@ def _v1_grant(received: Received) -> tuple[Grant, str | None]:
     return grant, None
 
 
-def _server_seconds(answer: Answer) -> float | None:
+def _on_our_clock(moment: float, received: Received) -> float:
+    """When a moment of the server's clock comes on ours, or a little before.
 
+    Its `Date` tells whole seconds, and servers write it once a second: it is up to two behind. Clocks that may agree
+    are taken to agree, since a short life taken for two seconds longer would be used after its end.
+    """
+    told = _server_seconds(received.answer)
+    if told is None:
+        return moment
+    received_wall = received.sent_wall + (received.received_s - received.sent_s)
+    ahead_least, ahead_most = told - received_wall, told + 2.0 - received.sent_wall
+    return moment if ahead_least <= 0.0 <= ahead_most else moment - ahead_most
+
+
+def _server_seconds(answer: Answer) -> float | None:
     try:
         return email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except (ValueError, OverflowError):
