@@ -7,6 +7,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from daemon_keys import DaemonKey
 from people import Person
 from waiting import until
 
@@ -51,6 +52,20 @@ def test_revoking_a_sign_in_closes_its_sockets_and_no_others(shared, owner, watc
     )
     assert '"/a"' in theirs.recv(timeout=5)
     other.http.close()
+
+
+def test_ending_a_daemon_credential_closes_the_sockets_of_that_daemon_alone(shared, owner, watch):
+    workspace = owner.http.ok("POST", "/api/v1/workspaces", body={})["workspaceId"]
+    one, two = (DaemonKey().enrol(owner, workspace, mirror).json for mirror in ("a", "b"))
+    ended, kept = (watch(shared, each["access_token"], workspace) for each in (one, two))
+    owner.http.ok("DELETE", f"/api/v1/auth/sessions/{one['family']}")
+    code, reason, took_s = end_of(ended)
+    assert (code, reason) == (4401, "revoked")
+    assert took_s < 1
+    owner.http.put(workspace, "/a", b"x")
+    assert '"/a"' in kept.recv(timeout=5)
+    assert owner.http.ok("DELETE", "/api/v1/auth/sessions?all=1")["ended"] >= 2
+    assert end_of(kept)[:2] == (4401, "signed_out_everywhere")
 
 
 def test_deleting_a_workspace_closes_its_sockets_without_blaming_the_token(shared, owner, watch):
