@@ -281,7 +281,9 @@ def _of(profile: str) -> str:
     return "the sign-in" if profile == DEFAULT_PROFILE else f"the sign-in of profile {profile!r}"
 
 
-def prepare_root(there: Workspace, directory: str, *, new: bool = False, moved: bool = False) -> Record:
+def prepare_root(
+    there: Workspace, directory: str, *, shared_login: bool | None = None, new: bool = False, moved: bool = False
+) -> Record:
     """`directory` is the root of a mirror of that workspace; raises as `mirror.root.prepare`."""
     from relayfile.mirror import root
 
@@ -292,6 +294,7 @@ def prepare_root(there: Workspace, directory: str, *, new: bool = False, moved: 
         workspace_name=there.name,
         api_url=there.server.api_url,
         profile=there.server.profile,
+        shared_login=shared_login,
         new=new,
         moved=moved,
     )

@@ -22,14 +22,16 @@ from typing import Final, TypeVar
 import uvloop
 
 from relayfile import __version__
-from relayfile.client import api, feed, push
+from relayfile.client import api, enrol, feed, push
 from relayfile.client.exchange import open_session
 from relayfile.client.feed import Batch, OnConnection
-from relayfile.client.gate import Gate
+from relayfile.client.gate import Gate, Login
 from relayfile.client.push import Outcome, Push
 from relayfile.client.transport_async import AsyncClient
 from relayfile.core.session import LoginState, Phase, as_fields, parked, remedy, text
 from relayfile.credentials.home import Home
+from relayfile.credentials.own import Purpose
+from relayfile.credentials.profiles import named
 from relayfile.errors import Halted, LoginRequired, RelayfileError
 from relayfile.mirror import launch, root, status
 from relayfile.mirror.beneath import Beneath
@@ -101,8 +103,7 @@ async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -
         contextlib.ExitStack() as closing,
     ):
         root.verify(beneath, record)
-        session = open_session(home, record.profile, "daemon", notice=_log.info)
-        gate = Gate(session, _Blocking(login_thread))
+        gate = Gate(_login(home, record), _Blocking(login_thread))
         identity = Identity(record.id, record.workspace, record.api_url, record.first_dev, record.first_ino)
         state = State.open(home.prepare("mirrors", record.id) / "state.db", identity)
         closing.callback(state.close)
@@ -218,6 +219,15 @@ class _Daemon:
             code=login.code or "login_required",
             hint=remedy(login),
         )
+
+
+def _login(home: Home, record: Record) -> Login:
+    """The login this mirror lives on: a credential of its own, unless its person chose the shared sign-in (R10)."""
+    purpose = Purpose(record.api_url, record.workspace, record.id, named(record.profile))
+    if not record.shared_login:
+        return enrol.open_daemon_login(home, purpose, record.profile, notice=_log.info)
+    enrol.give_up(home, purpose)
+    return open_session(home, record.profile, "daemon", notice=_log.info)
 
 
 async def _beat(beneath: Beneath, lease: Lease, ports: Ports, disk: LocalDisk) -> None:

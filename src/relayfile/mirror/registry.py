@@ -21,7 +21,8 @@ class Record:
     """What `mount` decided, once. `root_dev` and `root_ino` tell the root from a copy of it (R33).
 
     `first_dev` and `first_ino` are those at the first mount, which the mirror's state is bound to; a root that was
-    moved (`mount --moved`) keeps them.
+    moved (`mount --moved`) keeps them. `shared_login`: its daemon renews through the shared sign-in, in place of a
+    credential of its own (R10).
     """
 
     id: str
@@ -30,7 +31,7 @@ class Record:
     directory: str
     api_url: str
     profile: str = "default"
-    shared_login: bool = True
+    shared_login: bool = False
     root_dev: int = 0
     root_ino: int = 0
     first_dev: int = 0

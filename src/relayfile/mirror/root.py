@@ -31,7 +31,7 @@ def prepare(
     workspace_name: str,
     api_url: str,
     profile: str,
-    shared_login: bool = True,
+    shared_login: bool | None = None,
     keep_out: Iterable[str | Path] = (),
     new: bool = False,
     moved: bool = False,
@@ -41,7 +41,7 @@ def prepare(
     Repeating it for the same workspace answers the same record. `keep_out` are further folders that must never
     be synced: data and key folders of servers. RELAYFILE_HOME always is one. `new` gives the directory a new
     identity (its files are then uploaded or kept, as at a first mount); `moved` keeps the identity of a root that
-    was copied elsewhere and is gone from its old place.
+    was copied elsewhere and is gone from its old place. `shared_login` None: as it was, at first a login of its own.
 
     Raises:
         UsageError: it is not a directory.
@@ -63,7 +63,7 @@ def prepare(
             directory=str(root),
             api_url=api_url,
             profile=profile,
-            shared_login=shared_login,
+            shared_login=bool(shared_login),
             root_dev=beneath.dev,
             root_ino=beneath.ino,
             first_dev=beneath.dev,
@@ -85,7 +85,8 @@ def prepare(
                 hint="mount another directory, or use --new: its files are then uploaded, as at a first mount",
             )
         else:
-            wanted = replace(wanted, first_dev=before.first_dev, first_ino=before.first_ino)
+            kept = before.shared_login if shared_login is None else shared_login
+            wanted = replace(wanted, shared_login=kept, first_dev=before.first_dev, first_ino=before.first_ino)
             registry.save(home, wanted)
     return wanted
 

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from relayfile.cli import mirrors
@@ -29,7 +31,9 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("names", nargs="*", metavar="WORKSPACE DIR", help="a workspace's name or id, and a directory")
     parser.add_argument("--foreground", action="store_true", help="stay attached until SIGTERM or Ctrl-C")
     parser.add_argument(
-        "--shared-login", action="store_true", help="renew through the shared sign-in (the only mode so far)"
+        "--shared-login",
+        action=argparse.BooleanOptionalAction,
+        help="renew through the shared sign-in in place of a credential of the mirror's own; remembered",
     )
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
@@ -67,6 +71,7 @@ def run(asked: argparse.Namespace, context: Context) -> int:
 
 def _record(asked: argparse.Namespace, context: Context) -> Record:
     from relayfile.cli import connect
+    from relayfile.mirror import registry
 
     match asked.names:
         case [] | [_]:
@@ -84,13 +89,38 @@ def _record(asked: argparse.Namespace, context: Context) -> Record:
                 record = known
             else:
                 with connect.to_workspace(context, workspace) as there:
-                    return connect.prepare_root(there, directory, new=asked.new, moved=asked.moved)
+                    return connect.prepare_root(
+                        there, directory, shared_login=asked.shared_login, new=asked.new, moved=asked.moved
+                    )
         case _:
             raise UsageError(
                 "mount takes a workspace and a directory. Nothing was started.", hint="relayfile mount --help"
             )
-    connect.require_login(context, record.profile)
+    if asked.shared_login not in {None, record.shared_login}:
+        record = replace(record, shared_login=asked.shared_login)
+        registry.save(context.home, record)
+    _check_login(context, record)
     return record
+
+
+def _check_login(context: Context, record: Record) -> None:
+    """There is a login the daemon can live on: a credential of its own that the server takes, or the sign-in.
+
+    Whoever mounts a mirror whose credential was refused wants it to go on: that is the word the daemon waits for, as
+    a new sign-in would be, so the refused one is dropped.
+    """
+    from relayfile.cli import connect
+    from relayfile.credentials.daemon_file import DaemonFile
+    from relayfile.mirror import launch
+
+    kept = DaemonFile(context.home.mirror(record.id))
+    held = None if record.shared_login else kept.read()
+    if held is not None and held.enrolment.refusal is None:
+        return
+    connect.require_login(context, record.profile)
+    if held is not None and launch.pid(context.home, record) is None:
+        with suppress(OSError):  # then the daemon says that it waits for a sign-in
+            kept.remove()
 
 
 def _same_login(known: Record, asked: argparse.Namespace, context: Context) -> bool:

@@ -15,6 +15,7 @@ from relayfile.cli.terminal import STDOUT, wants_colour, width
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from relayfile.credentials.session import Session
     from relayfile.mirror.registry import Record
     from relayfile.wire.control import Fragment
 
@@ -78,7 +79,7 @@ def _fragment(context: Context, record: "Record") -> "Fragment":
         answer = local.ask(registry.control_socket(context.home, record.id), "GET", "/status?format=json", _TIMEOUT_S)
         found: Fragment = json.loads(answer.body())
     except (OSError, ValueError):
-        return status.stopped(context.home, record, _login(context, record.profile))
+        return status.stopped(context.home, record, _login_behind(context, record))
     return found
 
 
@@ -93,7 +94,7 @@ def _text(context: Context, records: "Sequence[Record]") -> str:
             answer = local.ask(registry.control_socket(context.home, record.id), "GET", target, _TIMEOUT_S)
             parts.append(answer.body().decode())
         except OSError:
-            fragment = status.stopped(context.home, record, _login(context, record.profile))
+            fragment = status.stopped(context.home, record, _login_behind(context, record))
             parts.append(status.text(fragment, width=width(), colour=colour))
     return "\n".join(sorted(parts))  # as `boot` does
 
@@ -108,24 +109,42 @@ def _profile(context: Context, records: "Sequence[Record]") -> str:
 def _login(context: Context, profile: str) -> dict[str, object]:
     """Where the sign-in of a profile stands, as its files tell."""
     from relayfile.core.session import as_fields
+
+    return {"profile": profile, **as_fields(_sign_in(context, profile).state())}
+
+
+def _sign_in(context: Context, profile: str) -> "Session":
     from relayfile.credentials import profiles
     from relayfile.credentials.file import CredentialFile
     from relayfile.credentials.session import Session
 
     file = CredentialFile(context.home.credentials(profile), context.home.stash_places, notice=context.output.say)
-    return {"profile": profile, **as_fields(Session(file, _NeverRenews(), profile=profiles.named(profile)).state())}
+    return Session(file, _NeverRenews(), profile=profiles.named(profile))
+
+
+def _login_behind(context: Context, record: "Record") -> dict[str, object]:
+    """What the daemon of a stopped mirror will live on: its own credential if it has one."""
+    from relayfile.core.session import as_fields
+    from relayfile.credentials import profiles
+    from relayfile.credentials.daemon import DaemonLogin
+    from relayfile.credentials.daemon_file import DaemonFile
+    from relayfile.credentials.own import Purpose
+
+    kept = DaemonFile(context.home.mirror(record.id))
+    if record.shared_login or kept.read() is None:
+        return _login(context, record.profile)
+    purpose = Purpose(record.api_url, record.workspace, record.id, profiles.named(record.profile))
+    login = DaemonLogin(kept, _sign_in(context, record.profile), _NeverRenews(), purpose)
+    return {"profile": record.profile, **as_fields(login.state())}
 
 
 class _NeverRenews:
-    """What this session would renew with: to look at a login must not change it."""
+    """What these logins would renew and enrol with: to look at a login must not change it."""
 
-    def renew(self, *_: object, **__: object) -> NoReturn:
-        """Never called."""
-        raise AssertionError("`status` asked for a renewal")
+    def _never(self, *_: object, **__: object) -> NoReturn:
+        raise AssertionError("`status` asked for more than to look")
 
-    def revoke(self, *_: object, **__: object) -> NoReturn:
-        """Never called."""
-        raise AssertionError("`status` asked for a revocation")
+    renew = revoke = enrol = new_key = thumbprint = _never
 
 
 def _nothing_yet(context: Context) -> str:

@@ -39,6 +39,9 @@ _LOOK_EVERY_S = 0.05
 def arguments(parser: Parser) -> None:
     """`up [DIR]`."""
     parser.add_argument("directory", nargs="?", metavar="DIR", help="what to keep equal; made if it does not exist")
+    parser.add_argument(
+        "--shared-login", action="store_true", help="a new mirror gets no credential of its own, as with `mount`"
+    )
 
 
 def run(asked: argparse.Namespace, context: Context) -> int:
@@ -54,7 +57,10 @@ def run(asked: argparse.Namespace, context: Context) -> int:
             _refuse_foreign(record)
         url = _server(ours)
         with _signed_in(ours, url) as server:
-            records = [one if isinstance(one, Record) else _new_mirror(ours, server, one) for one in wanted]
+            records = [
+                one if isinstance(one, Record) else _new_mirror(ours, server, one, shared_login=asked.shared_login)
+                for one in wanted
+            ]
         for record in records:
             _start(ours, record)
     code = max((_until_proven(ours, record) for record in records), default=0)
@@ -123,14 +129,14 @@ def _as_owner(context: Context, url: str) -> login.SignedIn:
     return login.as_owner(url, Secret(path.read_text("ascii").strip()))
 
 
-def _new_mirror(context: Context, server: connect.Signed, directory: Path) -> Record:
+def _new_mirror(context: Context, server: connect.Signed, directory: Path, *, shared_login: bool) -> Record:
     """A mirror of a new workspace named after the directory. It never joins one that exists (R45)."""
     _check_place(context, directory)
     made = _new_workspace(server, _name_for(directory))
     context.output.say(f"workspace {made.name}")
     there = connect.Workspace(server, made.workspace_id, made.name)
     try:
-        return connect.prepare_root(there, str(directory))
+        return connect.prepare_root(there, str(directory), shared_login=shared_login)
     except RelayfileError:
         server.call(api.delete_workspace(made.workspace_id))  # made a moment ago, for nothing else, and empty
         raise
