@@ -1,0 +1,316 @@
+"""What `relayfile auth status` finds out, and how it says it.
+
+First what the files tell, then (unless asked not to) what answers at the server's address, and then the server
+itself, with this very sign-in: if that needs a renewal it is made, as any command would. So what it says was just
+tried.
+"""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import msgspec
+
+from relayfile.cli import connect
+from relayfile.cli.context import Context
+from relayfile.cli.output import moment, plural, span
+from relayfile.client import api, probe
+from relayfile.client.probe import NotReached, Reached
+from relayfile.client.transport_sync import SyncClient
+from relayfile.core import causes
+from relayfile.core.session import LoginState, Phase, as_fields, parked, remedy
+from relayfile.credentials import profiles, trouble
+from relayfile.credentials.session import Session
+from relayfile.errors import Damaged, LoginRequired, Misconfigured, ProtocolMismatch, RelayfileError, Unavailable
+from relayfile.mirror import launch, registry
+from relayfile.wire.auth import ClientName, ProcessRow, user_agent
+
+_GONE_SHOWN = 3
+_UNUSABLE = frozenset({Phase.CONFIG_ERROR, Phase.PERSIST_FAILED})
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong last, and when. `since_mended`: a renewal succeeded after it."""
+
+    at: float | None
+    cause: str
+    since_mended: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything that was found out about one sign-in. `reached` None: the server was not asked."""
+
+    profile: str
+    state: LoginState
+    renewed_at: float | None
+    failure: Failure | None
+    reached: Reached | NotReached | None = None
+    refused: RelayfileError | None = None
+    processes: list[ProcessRow] = field(default_factory=list)
+    daemons: list[tuple[int, str]] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """That of what must be done first: sign in, mend this machine, or try again later."""
+        if parked(self.state):
+            return LoginRequired.exit_code
+        if self.state.phase in _UNUSABLE:
+            return Misconfigured.exit_code
+        if isinstance(self.reached, NotReached):
+            wrong = self.reached.kind is causes.Kind.WRONG_SERVICE
+            return ProtocolMismatch.exit_code if wrong else Unavailable.exit_code
+        return self.refused.exit_code if self.refused else 0
+
+
+def report(context: Context, *, offline: bool) -> int:
+    """The picture of the sign-in, or of the machine token that stands in for it, is on stdout; its exit code."""
+    if connect.machine_token(context) is not None:
+        return _of_token(context)
+    found = _of_sign_in(context, offline=offline)
+    context.output.data(_fields(found), _text(found))
+    return found.exit_code
+
+
+def _of_sign_in(context: Context, *, offline: bool) -> Found:
+    profile = profiles.choose(context.home, context.profile)
+    session = connect.login_of(context, profile)
+    state = session.state()
+    reached: Reached | NotReached | None = None
+    refused: RelayfileError | None = None
+    processes: list[ProcessRow] = []
+    if not offline and state.api_url is not None and not parked(state) and state.phase is not Phase.CONFIG_ERROR:
+        reached = probe.look(state.api_url, session.clock)
+        if isinstance(reached, Reached):
+            try:
+                processes = _asked(session, state)
+            except RelayfileError as error:
+                refused = error
+            state = session.state()
+    return Found(
+        profile=profile,
+        state=state,
+        renewed_at=_renewed_at(session),
+        failure=_failure(session, state, reached, refused),
+        reached=reached,
+        refused=refused,
+        processes=processes,
+        daemons=_daemons(context, profile),
+        others=[name for name in profiles.names(context.home) if name != profile],
+    )
+
+
+def _asked(session: Session, state: LoginState) -> list[ProcessRow]:
+    """The server knows this sign-in; the processes that hold a credential of its family, where it can tell."""
+    assert state.api_url is not None
+    with SyncClient(state.api_url, session.token, "cli", renew=session.renew_now) as client:
+        family = client.call(api.whoami()).family
+        if family is None:
+            return []
+        try:
+            return client.call(api.session_processes(family))
+        except (Unavailable, LoginRequired):
+            raise
+        except RelayfileError:  # a server that does not know the question
+            return []
+
+
+def _renewed_at(session: Session) -> float | None:
+    with suppress(Damaged, Misconfigured):
+        pair = session.file.read(session.clock).pair
+        return pair.grant.issued_at if pair else None
+    return None
+
+
+def _failure(
+    session: Session, state: LoginState, reached: Reached | NotReached | None, refused: RelayfileError | None
+) -> Failure | None:
+    """What stands in the way now; else the last trouble that a renewal had, whoever made it."""
+    now = session.clock.wall()
+    match state.phase:
+        case Phase.NO_SESSION:
+            return Failure(None, "never signed in here")
+        case Phase.LOGGED_OUT:
+            return Failure(state.since, "signed out here")
+        case Phase.AUTH_FAILED | Phase.CLIENT_REJECTED:
+            by = f" by {state.by}" if state.by else ""
+            cause = f"revoked{by}" if state.by and state.reason == "revoked" else causes.ended(state.reason) + by
+            return Failure(state.since, cause)
+        case Phase.CONFIG_ERROR | Phase.PERSIST_FAILED:
+            return Failure(None, state.reason or "this machine must be mended")
+    if isinstance(reached, NotReached):
+        return Failure(now, causes.failed(reached.kind, reached.cause))
+    if refused is not None:
+        return Failure(now, refused.message)
+    if (last := trouble.last(session.file.path)) is None:
+        return None
+    renewed_at = _renewed_at(session)
+    return Failure(last.at, causes.failed(last.kind, last.cause), renewed_at is not None and renewed_at > last.at)
+
+
+def _daemons(context: Context, profile: str) -> list[tuple[int, str]]:
+    """The running mirrors of this machine that this sign-in is behind: pid and directory."""
+    records = [record for record in registry.all(context.home) if record.profile == profile]
+    running = [(launch.pid(context.home, record), record.directory) for record in records]
+    return [(pid, directory) for pid, directory in running if pid is not None]
+
+
+def _fields(found: Found) -> dict[str, object]:
+    """For programs; no secret in it."""
+    reached = found.reached
+    return {
+        "profile": found.profile,
+        **as_fields(found.state),
+        "last_renewal": found.renewed_at,
+        "last_failure": found.failure
+        and {"at": found.failure.at, "cause": found.failure.cause, "mended": found.failure.since_mended},
+        "reachable": None if reached is None else isinstance(reached, Reached),
+        "unreachable_kind": str(reached.kind) if isinstance(reached, NotReached) else None,
+        "server_version": reached.version if isinstance(reached, Reached) else None,
+        "clock_skew": _ahead_s(found),
+        "processes": [
+            {**msgspec.to_builtins(one), "running": _running(one, found.daemons)} for one in found.processes
+        ],
+        "daemons": [{"pid": pid, "directory": directory} for pid, directory in found.daemons],
+        "other_profiles": found.others,
+        "exit": found.exit_code,
+    }
+
+
+def _text(found: Found) -> str:
+    """For people: a line a fact."""
+    state, reached = found.state, found.reached
+    who = state.account or ("nobody" if state.api_url is None else "somebody")
+    lines = [f"{who} at {state.api_url or 'no server'} (profile {found.profile})"]
+    told: list[tuple[str, str | None]] = [
+        ("state", _state_in_words(state)),
+        ("access token", _ends_in(state.access_left_s)),
+        ("sign-in", _until(state.refresh_expires_at)),
+        ("last renewal", _renewal_in_words(found)),
+        ("last failure", _failure_in_words(found.failure) if found.failure else "none known"),
+        ("server", _server_in_words(reached)),
+        ("clock", causes.clock(_ahead_s(found))),
+        ("other profiles", ", ".join(found.others) or None),
+    ]
+    if parked(state):
+        told = [(name, text) for name, text in told if name not in {"access token", "sign-in"}]
+    lines += [f"  {name:<15}{text}" for name, text in told if text]
+    gone = [one for one in found.processes if _running(one, found.daemons) is False]
+    shown = [one for one in found.processes if one not in gone]
+    lines += [f"  {'process':<15}{_process_in_words(one, found.daemons)}" for one in [*shown, *gone[:_GONE_SHOWN]]]
+    if len(gone) > _GONE_SHOWN:
+        lines.append(f"  {'':<15}and {plural(len(gone) - _GONE_SHOWN, 'process', 'processes')} before that ended")
+    if not found.processes:
+        lines += [f"  {'process':<15}pid {pid} keeps {directory} (running)" for pid, directory in found.daemons]
+    if hint := remedy(state) or (found.refused.hint if found.refused else None):
+        lines.append(f"  next: {hint}")
+    return "\n".join(lines)
+
+
+def _state_in_words(state: LoginState) -> str:
+    match state.phase:
+        case Phase.DUE:
+            return "signed in, renewal due"
+        case Phase.NO_SESSION | Phase.LOGGED_OUT:
+            return "not signed in"
+        case Phase.AUTH_FAILED | Phase.CLIENT_REJECTED:
+            return "auth-failed: needs re-login"
+        case Phase.VALID:
+            return "signed in"
+        case _:
+            return f"{state.phase.value}: {state.reason or ''}".rstrip(": ")
+
+
+def _ends_in(left_s: float | None) -> str | None:
+    if left_s is None:
+        return None
+    return f"ends in {span(left_s)}" if left_s > 0 else "has ended; the next use renews it"
+
+
+def _renewal_in_words(found: Found) -> str | None:
+    if found.renewed_at is None:
+        return None
+    generation = found.state.generation
+    which = "" if generation is None else " (at the sign-in)" if generation == 1 else f" (number {generation - 1})"
+    return moment(found.renewed_at) + which
+
+
+def _until(at: float | None) -> str | None:
+    return None if at is None else f"until {moment(at)}, later with each renewal"
+
+
+def _failure_in_words(failure: Failure) -> str:
+    at = f"{moment(failure.at)}: " if failure.at else ""
+    return at + failure.cause + (" (renewed since)" if failure.since_mended else "")
+
+
+def _server_in_words(reached: Reached | NotReached | None) -> str | None:
+    match reached:
+        case Reached():
+            return f"answers, relayfile {reached.version}"
+        case NotReached():
+            return causes.failed(reached.kind, reached.cause)
+        case None:
+            return None
+
+
+def _ahead_s(found: Found) -> float | None:
+    """How far this machine's clock is ahead: as just seen, else as the last renewal told."""
+    seen = found.reached.clock_ahead_s if isinstance(found.reached, Reached) else None
+    return found.state.clock_skew_s if seen is None else seen
+
+
+def _running(process: ProcessRow, daemons: list[tuple[int, str]]) -> bool | None:
+    """Whether it still runs; None: it is of another machine, or nobody can tell."""
+    if process.pid is None or process.host != ClientName.parse(user_agent("0", "cli")).host:
+        return None
+    if process.pid in {os.getpid(), *(pid for pid, _ in daemons)}:
+        return True
+    try:
+        os.kill(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return None
+    return True
+
+
+def _process_in_words(process: ProcessRow, daemons: list[tuple[int, str]]) -> str:
+    running = _running(process, daemons)
+    where = {True: "this command" if process.pid == os.getpid() else "running", False: "ended", None: ""}[running]
+    kept = dict(daemons).get(process.pid or 0) if running else None
+    parts = [
+        process.client,
+        process.host or "",
+        f"pid {process.pid}" if process.pid else "",
+        where,
+        f"keeps {kept}" if kept else "",
+        "own credential" if process.kind == "daemon" else "",
+        f"{process.first_at[:16]}Z to {process.last_at[:16]}Z",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _of_token(context: Context) -> int:
+    with connect.signed_in(context) as server:
+        assert server.machine is not None
+        fields: dict[str, object] = {"server": server.api_url, "source": server.machine.source}
+        try:
+            me = server.call(api.whoami())
+        except RelayfileError as error:
+            fields |= {"state": "refused", "code": error.code, "reason": error.message, "hint": error.hint}
+            said = f"machine token of {server.machine.source} at {server.api_url}\n  {'state':<15}{error.message}"
+            context.output.data(
+                fields | {"exit": error.exit_code}, said + (f"\n  next: {error.hint}" * bool(error.hint))
+            )
+            return error.exit_code
+    fields |= {"state": "valid", "token": me.token, "account": me.username, "scope": me.scope}
+    lines = [
+        f"machine token {me.token!r} of {me.username} at {server.api_url} (from {server.machine.source})",
+        f"  {'state':<15}good until {me.expires_at[:16]}Z",
+        f"  {'scopes':<15}{me.scope}",
+    ]
+    context.output.data(fields | {"expires_at": me.expires_at, "exit": 0}, "\n".join(lines))
+    return 0
