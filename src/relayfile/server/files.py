@@ -350,12 +350,12 @@ def _prepared(said: Sequence[BulkFile], access: Access) -> list[Write | Relayfil
 
 
 def _write_of(file: BulkFile, access: Access) -> Write | RelayfileError:
+    if file.op not in data.PUTS and file.op != "delete":
+        return UsageError(f"no such operation: {file.op[:40]!r}", code="invalid_operation", hint="put or delete")
     try:
         path = TreePath.parse(file.path)
         precondition = file.if_match if file.if_match is not None else file.base_revision
         over = None if precondition is None else data.if_match(precondition)
-        if file.op not in data.PUTS and file.op != "delete":
-            raise UsageError(f"no such operation: {file.op[:40]!r}", code="invalid_operation", hint="put or delete")
         content = None if file.op == "delete" else contents.content_of(file)
     except UsageError as error:
         return error
