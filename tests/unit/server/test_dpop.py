@@ -145,3 +145,34 @@ async def test_two_keys_may_use_the_same_jti(proofs, key, keys):
     one, two = (proofs.presented(request(each.proof(URL, jti="1"))) for each in (key, other))
     assert one.digest != two.digest
     assert one.digest == proofs.presented(request(key.proof(URL, jti="1"))).digest
+
+
+json_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=6)),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        st.sampled_from(["alg", "typ", "jwk", "crit", "b64", "kid", "jku", "x5c", "zip", "cty", "x"]),
+        json_values,
+        min_size=1,
+    )
+)
+def test_a_header_of_any_kind_is_judged_or_refused(proofs, key, header):
+    asked = request(key.proof(URL, header=header))
+    with suppress(UsageError):
+        assert proofs.presented(asked).jkt == key.thumbprint
+        assert {"alg", "typ", "jwk", "crit"}.isdisjoint(header)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "d", "kid", "k", "use"]), json_values, min_size=1))
+def test_a_key_of_any_kind_is_judged_or_refused(proofs, key, changed):
+    asked = request(key.proof(URL, header={"jwk": key.jwk | changed}))
+    with suppress(UsageError):
+        assert proofs.presented(asked).jkt == key.thumbprint
+        assert {"crv", "x", "y", "d", "k"}.isdisjoint(changed)
