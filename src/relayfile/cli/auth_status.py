@@ -152,7 +152,8 @@ def _failure(
 
 def _daemons(context: Context, profile: str) -> list[tuple[int, str]]:
     """The running mirrors of this machine that this sign-in is behind: pid and directory."""
-    records = [record for record in registry.all(context.home) if record.profile == profile]
+    mine = (record for record in registry.all(context.home) if record.profile == profile)
+    records = [record for record in mine if record.token_file is None]
     running = [(launch.pid(context.home, record), record.directory) for record in records]
     return [(pid, directory) for pid, directory in running if pid is not None]
 

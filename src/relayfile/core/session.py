@@ -290,7 +290,8 @@ class LoginState:
 
     `family` and `rt_fp` are names, not secrets. `since` is when the phase began, `next_attempt_s` from now.
     `holder` is the process that holds the lock, when it was asked for. `own` is set for a daemon's own credential;
-    `note` says why a daemon that should have one lives on the shared sign-in.
+    `note` says why a daemon that should have one lives on the shared sign-in. `token_file` is set where a
+    machine token stands in for a sign-in.
     """
 
     phase: Phase
@@ -313,6 +314,7 @@ class LoginState:
     profile: str | None = None
     own: Own | None = None
     note: str | None = None
+    token_file: str | None = None
 
 
 _TEXTS: Final = {
@@ -347,6 +349,9 @@ def how_to_sign_in(api_url: str | None, profile: str | None = None) -> str:
 
 def remedy(state: LoginState) -> str | None:
     """The command or act that mends the state; None when nothing need be done."""
+    if state.token_file is not None:
+        mends = f"put another token into {state.token_file}: `relayfile token create` makes one"
+        return mends if state.phase in {Phase.AUTH_FAILED, Phase.CONFIG_ERROR} else None
     if state.phase in {Phase.NO_SESSION, Phase.AUTH_FAILED, Phase.LOGGED_OUT}:
         return how_to_sign_in(state.api_url, state.profile)
     if state.phase is Phase.CLIENT_REJECTED:
@@ -359,6 +364,8 @@ def remedy(state: LoginState) -> str | None:
 def sentence(state: LoginState) -> str:
     """The state in one line, without what to do about it."""
     line = _TEXTS[state.phase] if state.own is None else _own(state.phase, state.own)
+    if state.token_file is not None:
+        line = f"machine token of {state.token_file}" + (f": {line}" if state.phase is not Phase.VALID else "")
     if state.reason:
         line += f" ({state.reason} by {state.by})" if state.by else f" ({state.reason})"
     if state.phase is Phase.VALID and state.own is None and state.access_left_s is not None:
@@ -413,7 +420,7 @@ def as_fields(state: LoginState) -> dict[str, object]:
         "failures": state.failures,
         "holder": state.holder,
         "clock_skew": state.clock_skew_s,
-        "credential": "shared" if state.own is None else "own",
+        "credential": "token" if state.token_file else "shared" if state.own is None else "own",
         "enrolled_at": state.own.enrolled_at if state.own else None,
         "enrolled_by": state.own.by if state.own else None,
         "ends_at": state.own.ends_at if state.own else None,

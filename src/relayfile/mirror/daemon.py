@@ -26,6 +26,7 @@ from relayfile.client import api, enrol, feed, push
 from relayfile.client.exchange import open_session
 from relayfile.client.feed import Batch, OnConnection
 from relayfile.client.gate import Gate, Login
+from relayfile.client.machine_login import open_machine_login
 from relayfile.client.push import Outcome, Push
 from relayfile.client.transport_async import AsyncClient
 from relayfile.core.session import LoginState, Phase, as_fields, parked, remedy, text
@@ -222,7 +223,12 @@ class _Daemon:
 
 
 def _login(home: Home, record: Record) -> Login:
-    """The login this mirror lives on: a credential of its own, unless its person chose the shared sign-in (R10)."""
+    """The login this mirror lives on: a credential of its own, unless its person chose the shared sign-in (R10).
+
+    A mirror that was mounted with a machine token lives on that.
+    """
+    if record.token_file is not None:
+        return open_machine_login(record.token_file, record.api_url)
     purpose = Purpose(record.api_url, record.workspace, record.id, named(record.profile))
     if not record.shared_login:
         return enrol.open_daemon_login(home, purpose, record.profile, notice=_log.info)

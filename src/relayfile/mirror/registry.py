@@ -22,7 +22,7 @@ class Record:
 
     `first_dev` and `first_ino` are those at the first mount, which the mirror's state is bound to; a root that was
     moved (`mount --moved`) keeps them. `shared_login`: its daemon renews through the shared sign-in, in place of a
-    credential of its own (R10).
+    credential of its own (R10). `token_file`: it lives on the machine token in that file, and on no sign-in.
     """
 
     id: str
@@ -36,6 +36,7 @@ class Record:
     root_ino: int = 0
     first_dev: int = 0
     first_ino: int = 0
+    token_file: str | None = None
 
 
 def load(home: Home, mirror: str) -> Record:

@@ -9,8 +9,11 @@ from pathlib import Path
 from relayfile.cli import mirrors
 from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
-from relayfile.errors import UsageError
+from relayfile.credentials.machine import MachineToken
+from relayfile.errors import Misconfigured, UsageError
 from relayfile.mirror.registry import Record
+
+_TOKEN = "token"  # noqa: S105 - the name of a file
 
 DESCRIPTION = """\
 Keep a directory equal to a workspace, in the background. It returns when the daemon runs and has seen the whole
@@ -18,7 +21,9 @@ workspace once; `relayfile pull` then waits until every byte is here.
 
 What the directory already holds is never overwritten: equal files are adopted, files only here are uploaded, files
 that differ are kept beside the workspace's as conflict copies. A directory that does not exist is made.
-With one argument, or none, it starts a stopped mirror again: the one at DIR, or the only one."""
+With one argument, or none, it starts a stopped mirror again: the one at DIR, or the only one.
+With a machine token (--token-file, RELAYFILE_TOKEN) the mirror lives on that, also after a restart; another token in
+the file wakes it when the first one has ended."""
 EXAMPLES = """\
   relayfile mount acme ~/work/acme
   relayfile start ~/work/acme              again, after a stop or a reboot
@@ -89,9 +94,12 @@ def _record(asked: argparse.Namespace, context: Context) -> Record:
                 record = known
             else:
                 with connect.to_workspace(context, workspace) as there:
-                    return connect.prepare_root(
+                    if there.server.machine is not None:
+                        _refuse_token_inside(there.server.machine, directory)
+                    record = connect.prepare_root(
                         there, directory, shared_login=asked.shared_login, new=asked.new, moved=asked.moved
                     )
+                    return _living_on(context, record, there.server.machine)
         case _:
             raise UsageError(
                 "mount takes a workspace and a directory. Nothing was started.", hint="relayfile mount --help"
@@ -103,6 +111,34 @@ def _record(asked: argparse.Namespace, context: Context) -> Record:
     return record
 
 
+def _living_on(context: Context, record: Record, token: MachineToken | None) -> Record:
+    """The record, which says that the mirror lives on this machine token; None: on a sign-in.
+
+    A token that came in a variable is kept in a file of the mirror's own: the daemon outlives the shell.
+    """
+    from relayfile.credentials import durable
+    from relayfile.mirror import registry
+
+    if token is None:
+        return record
+    path = token.path
+    if path is None:
+        path = os.fspath(context.home.prepare("mirrors", record.id) / _TOKEN)
+        durable.replace(path, token.token.reveal().encode() + b"\n")
+    record = replace(record, token_file=path)
+    registry.save(context.home, record)
+    return record
+
+
+def _refuse_token_inside(token: MachineToken, directory: str) -> None:
+    if token.path is not None and Path(os.path.realpath(token.path)).is_relative_to(os.path.realpath(directory)):
+        raise Misconfigured(
+            f"the token file {token.path} lies in {directory}: it would be uploaded. Nothing was changed.",
+            code="secret_place",
+            hint="keep it elsewhere",
+        )
+
+
 def _check_login(context: Context, record: Record) -> None:
     """There is a login the daemon can live on: a credential of its own that the server takes, or the sign-in.
 
@@ -110,9 +146,13 @@ def _check_login(context: Context, record: Record) -> None:
     a new sign-in would be, so the refused one is dropped.
     """
     from relayfile.cli import connect
+    from relayfile.credentials import machine
     from relayfile.credentials.daemon_file import DaemonFile
     from relayfile.mirror import launch
 
+    if record.token_file is not None:
+        machine.in_file(record.token_file)
+        return
     kept = DaemonFile(context.home.mirror(record.id))
     held = None if record.shared_login else kept.read()
     if held is not None and held.enrolment.refusal is None:
@@ -125,6 +165,10 @@ def _check_login(context: Context, record: Record) -> None:
 
 def _same_login(known: Record, asked: argparse.Namespace, context: Context) -> bool:
     """Nothing that was asked for could lead to another record than the one there is."""
+    from relayfile.cli import connect
+
+    if connect.machine_token(context) is not None:
+        return False
     return not asked.new and not asked.moved and context.profile in {None, known.profile}
 
 

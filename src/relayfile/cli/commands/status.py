@@ -130,6 +130,11 @@ def _login_behind(context: Context, record: "Record") -> dict[str, object]:
     from relayfile.credentials.daemon_file import DaemonFile
     from relayfile.credentials.own import Purpose
 
+    if record.token_file is not None:
+        from relayfile.credentials.machine_login import MachineLogin
+
+        login_of_token = MachineLogin(record.token_file, record.api_url, _NeverRenews().ask)
+        return {"profile": record.profile, **as_fields(login_of_token.state())}
     kept = DaemonFile(context.home.mirror(record.id))
     if record.shared_login or kept.read() is None:
         return _login(context, record.profile)
@@ -144,7 +149,7 @@ class _NeverRenews:
     def _never(self, *_: object, **__: object) -> NoReturn:
         raise AssertionError("`status` asked for more than to look")
 
-    renew = revoke = enrol = new_key = thumbprint = _never
+    renew = revoke = enrol = new_key = thumbprint = ask = _never
 
 
 def _nothing_yet(context: Context) -> str:
