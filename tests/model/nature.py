@@ -146,6 +146,7 @@ def _stolen(setup: Setup, world: World, token: str, nonce: str) -> World:
             tokens=thief.tokens | {refresh_text(number, generation)},
             family=number,
             given=thief.given | {generation},
+            named=thief.named and nonce.startswith("thief"),
         )
     )
 

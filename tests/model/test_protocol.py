@@ -33,6 +33,7 @@ EXPLORED = {
     "a full disk, a death and a power cut": (SHIPPED, Budget(ticks=1, kills=1, cuts=1, disk_errors=2)),
     "a login in the middle of it": (SHIPPED, Budget(ticks=1, lost=1, kills=1, logins=1)),
     "a logout in the middle of it": (SHIPPED, Budget(ticks=1, lost=1, kills=1, logouts=1)),
+    "a backup of the file put back after a logout": (SHIPPED, Budget(ticks=1, kills=1, logouts=1, put_back=1)),
     "a backup of the file put back": (replace(SHIPPED, clients=1), Budget(ticks=2, kills=1, put_back=1)),
     "a server that loses its last commit": (SHIPPED, Budget(ticks=2, lost=1, late=1, failovers=1)),
     "a thief with a copy": (
@@ -41,11 +42,11 @@ EXPLORED = {
     ),
     "a thief with a copy and its intent": (
         replace(SHIPPED, asserted=THEFT, clients=1, thief_copies_intent=True),
-        Budget(ticks=2, lost=1, copies=1, thefts=3),
+        Budget(ticks=2, copies=1, thefts=3),
     ),
     "a thief, no overlap": (
         replace(SHIPPED, asserted=THEFT, clients=1, policy=NO_OVERLAP, thief_copies_intent=True),
-        Budget(ticks=2, copies=1, thefts=3),
+        Budget(ticks=1, lost=1, copies=1, thefts=3),
     ),
     "an old client on the shared login, within the overlap": (
         replace(SHIPPED, asserted=OLD, clients=1, old_clients=True, policy=LONG_OVERLAP),
@@ -65,3 +66,28 @@ def report(name, setup, budget, *, at_most):
     took = time.monotonic() - began
     print(f"\n{name}: {found.states:,} states, {found.transitions:,} moves, depth {found.depth}, {took:.1f} s")
     assert found.states > 500
+
+
+LARGER = {
+    "three processes, two deaths, a lost answer": (replace(SHIPPED, clients=3), Budget(ticks=1, kills=2, lost=1)),
+    "three processes, a death and a power cut": (replace(SHIPPED, clients=3), Budget(ticks=1, kills=1, cuts=1)),
+    "two power cuts": (SHIPPED, Budget(ticks=1, kills=1, lost=1, cuts=2)),
+    "three lifetimes, a late and a lost answer, a death": (SHIPPED, Budget(ticks=2, kills=1, lost=1, late=1)),
+    "a login and a logout in the middle of it": (SHIPPED, Budget(ticks=1, kills=1, lost=1, logins=1, logouts=1)),
+    "a backup put back before two processes": (SHIPPED, Budget(ticks=2, kills=1, put_back=1)),
+    "a thief among two processes": (
+        replace(SHIPPED, asserted=THEFT, thief_copies_intent=True),
+        Budget(ticks=2, lost=1, copies=1, thefts=2),
+    ),
+    "an old client among two processes": (
+        replace(SHIPPED, asserted=OLD, old_clients=True, policy=LONG_OVERLAP),
+        Budget(ticks=2, kills=1, foreign=3),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", LARGER)
+def test_in_every_interleaving_of_more_the_invariants_hold(name):
+    report(name, *LARGER[name], at_most=3_000_000)

@@ -7,7 +7,6 @@ requests that are lost, late or doubled, time that passes a lifetime at a time.
 
 import errno
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -73,7 +72,7 @@ USUAL = Policy(60.0, LIFETIME_S, REFRESH_S, 90 * 86_400.0)
 """The overlap ends within the lifetime in which it began."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setup:
     """What does not change during an exploration. The flags below `rotate` are deliberate defects."""
 
@@ -112,12 +111,16 @@ class Request(NamedTuple):
 
 
 class Thief(NamedTuple):
-    """What was copied (tokens, and the intent's token and nonce), and which generations it was given."""
+    """What was copied (tokens, and the intent's token and nonce), which generations it was given, by which nonces.
+
+    `named`: by its own only.
+    """
 
     tokens: frozenset[str] = frozenset()
     intent: tuple[str, str] | None = None
     family: int = -1
     given: frozenset[int] = frozenset()
+    named: bool = True
 
 
 class World(NamedTuple):
@@ -136,6 +139,7 @@ class World(NamedTuple):
     before: tuple[Family, ...] = ()
     promised: tuple[tuple[str, str], ...] = ()
     signed_out: frozenset[int] = frozenset()
+    refused: frozenset[str] = frozenset()
     old_memory: str = ""
     cut: bool = False
 
@@ -213,12 +217,19 @@ def _check_benign(setup: Setup, world: World, number: int, outcome: Outcome, *, 
 
 
 def _check_theft(setup: Setup, world: World, number: int, outcome: Outcome) -> None:
-    """Whoever holds the login was answered: then the thief must not have been going on (S9)."""
+    """The owner came after a thief: it is not answered if the thief is going on too, and is the alarm if not (S9).
+
+    A thief that left the nonce out within the overlap, or took the owner's own, raises the alarm only with people:
+    the owner is refused and must sign in, which ends the family.
+    """
     thief = world.thief
-    if setup.old_clients or thief.family != number or outcome not in ANSWERED:
+    if setup.old_clients or thief.family != number:
         return
-    bound = 2 if setup.thief_copies_intent else 1
-    setup.must("S9", len(thief.given) < bound, f"owner and thief both go on: generations {sorted(thief.given)}")
+    if outcome in ANSWERED:
+        bound = 2 if setup.thief_copies_intent else 1
+        setup.must("S9", len(thief.given) < bound, f"owner and thief both go on: generations {sorted(thief.given)}")
+    elif thief.named:
+        setup.must("S9", world.families[number].ended is not None, "a stolen token was used, and nothing came of it")
 
 
 # --------------------------------------------------------------------------------------------------- processes
@@ -282,7 +293,8 @@ def perform(setup: Setup, world: World, who: int) -> Iterator[Move]:  # noqa: C9
                 if setup.steals_lock:
                     yield f"{name}: stale, so taken", then("held", holder=who)
         case "unlock":
-            yield name, then(holder=NOBODY if world.holder == who else world.holder)
+            refused = world.refused | _refusals(process)
+            yield name, then(holder=NOBODY if world.holder == who else world.holder, refused=refused)
         case "rename" | "unlink":
             raw = arguments[1] if kind == "rename" else None
             yield name, lambda: resumed(setup, _written(setup, world, arguments[0], raw), who, None)
@@ -316,12 +328,12 @@ def _sent(setup: Setup, world: World, who: int, token: str, nonce: str) -> World
     setup.must("S1", world.holder == who, "a refresh token is presented without the lock")
     before = dict(world.promised).get(token, nonce)
     setup.must("S2", before == nonce, f"{token} is presented with a second nonce")
-    setup.must("S5", fingerprint(token) not in _verdicts(world.kept), f"{token} was refused and is presented again")
+    setup.must("S5", token not in world.refused, f"{token} was refused and is presented again")
     number, _ = refresh_parts(token)
     setup.must("S4", number not in world.signed_out, "a login that was ended here is presented")
     promised = tuple(sorted({*world.promised, (token, nonce)}))
     wire = tuple(sorted((*world.wire, Request(token, nonce, who))))
-    return resumed(setup, world._replace(wire=wire, promised=promised), who, None)
+    return resumed(setup, world._replace(wire=wire, promised=promised), who, token)
 
 
 def _written(setup: Setup, world: World, name: str, raw: bytes | None) -> World:
@@ -334,7 +346,9 @@ def _written(setup: Setup, world: World, name: str, raw: bytes | None) -> World:
         setup.must("S4", not fell, f"generation {generation} is written over {there[1]}")
     if name == "verdict" and raw is not None:
         ended = {int(one["family"][1:]) for one in json.loads(raw)["tombstones"] if one.get("family")}
-        world = world._replace(signed_out=frozenset(ended))
+        world = world._replace(signed_out=world.signed_out | ended)
+    if name == "file" and raw is None:
+        world = world._replace(signed_out=world.signed_out | {_of_file(world.disk.file)[0]})
     return world._replace(disk=world.disk._replace(**{name: raw}))
 
 
@@ -400,9 +414,7 @@ def fingerprint(token: str) -> str:
 
 
 @cache
-def _verdicts_of(raw: bytes | None) -> frozenset[str]:
-    return frozenset(re.findall(r'"rtFp":"(\w+)","error"', raw.decode())) if raw else frozenset()
-
-
-def _verdicts(disk: Disk) -> frozenset[str]:
-    return _verdicts_of(disk.verdict)
+def _refusals(process: Process) -> frozenset[str]:
+    """The refresh tokens that this process saw refused: once it lets the lock go, that is remembered (S5)."""
+    log = process.log
+    return frozenset(log[at - 1] for at, told in enumerate(log) if isinstance(told, Ended))
