@@ -15,7 +15,7 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey
 
 from fake_authority import METADATA, Authority, Said, _Door
-from relayfile.wire.daemon_credential import GRANT_EXCHANGE, TYPE_ACCESS, TYPE_REFRESH
+from relayfile.wire.auth import GRANT_EXCHANGE, TYPE_ACCESS, TYPE_REFRESH
 
 
 @dataclass
@@ -64,7 +64,7 @@ class DaemonAuthority(Authority):
         assert form["requested_token_type"] == TYPE_REFRESH
         subject = form["subject_token"].removeprefix("cld_at_").split(".")[0]
         if not self.families[subject].alive:
-            return self._said("dead subject", {"error": "invalid_grant", "error_reason": "revoked"}, 400)
+            return self._said("dead subject", {"error": "invalid_request", "error_reason": "token_revoked"}, 400)
         self.daemons.append(DaemonFamily(secrets.token_hex(8), key, form["workspace"], form["mirror"], subject))
         return self._pair("enrolled", self.daemons[-1])
 
@@ -74,7 +74,8 @@ class DaemonAuthority(Authority):
         if key != family.key:
             return self._said("unproven", {"error": "invalid_dpop_proof"}, 400)
         if family.ended:
-            return self._said("refused", {"error": "invalid_grant", "error_reason": family.ended}, 400)
+            told = {"error": "invalid_grant", "error_reason": family.ended, "ended_by": "ada", "ended_from": "box7"}
+            return self._said("refused", told, 400)
         family.renewals += 1
         return self._pair("renewed", family)
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from relayfile.errors import Damaged
 from relayfile.model import Secret
+from relayfile.wire.auth import DPOP_ALGORITHM, DPOP_KIND
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-ALGORITHM: Final = "ES256"
 _COORDINATE_BYTES: Final = 32
 
 
@@ -82,7 +82,7 @@ class Key:
         claims: dict[str, Any] = {"htm": method, "htu": url, "iat": int(at), "jti": secrets.token_urlsafe(16)}
         if nonce is not None:
             claims["nonce"] = nonce
-        head = {"typ": "dpop+jwt", "alg": ALGORITHM, "jwk": self._public}
+        head = {"typ": DPOP_KIND, "alg": DPOP_ALGORITHM, "jwk": self._public}
         signed = f"{_text(_compact(head))}.{_text(_compact(claims))}"
         return f"{signed}.{_text(self._signature(signed.encode()))}"
 

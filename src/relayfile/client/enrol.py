@@ -13,7 +13,7 @@ import msgspec
 
 from relayfile.client.answers import json_object, retry_after_s
 from relayfile.client.carrier import FORM, Carrier, MaybeSentError, NotSentError, Received, repeated
-from relayfile.client.dpop import ALGORITHM, Key
+from relayfile.client.dpop import Key
 from relayfile.client.exchange import OAUTH_PATH, TokenExchange, oauth_grant, open_session, outcome_of
 from relayfile.client.origin import Origin
 from relayfile.core import schedule
@@ -26,19 +26,21 @@ from relayfile.credentials.home import Home
 from relayfile.credentials.own import OwnCredential, Purpose
 from relayfile.errors import UsageError
 from relayfile.model import Secret
-from relayfile.wire.auth import CLIENT_ID, GRANT_REFRESH
-from relayfile.wire.credentials import seconds
-from relayfile.wire.daemon_credential import (
+from relayfile.wire.auth import (
+    CLIENT_ID,
+    DPOP_ALGORITHM,
     GRANT_EXCHANGE,
-    NONCE_HEADER,
-    NONCE_WANTED,
-    PROOF_HEADER,
+    GRANT_REFRESH,
     TYPE_ACCESS,
     TYPE_REFRESH,
-    Answered,
-    Offer,
+    USE_DPOP_NONCE,
+    TokenAnswer,
 )
+from relayfile.wire.credentials import seconds
+from relayfile.wire.daemon_credential import Offer
 
+PROOF_HEADER: Final = "DPoP"
+NONCE_HEADER: Final = "dpop-nonce"
 _ROLE: Final = "daemon"
 _METADATA_PATH: Final = "/.well-known/oauth-authorization-server"
 _CHANCE: Final = random.SystemRandom().random
@@ -146,14 +148,17 @@ class DaemonEnroller:
         if offer is None:
             cause = f"HTTP {answer.status}" if answer.status != 200 else "something that is not relayfile answered"
             return Unanswered(cause, maybe_sent=False, retry_after_s=retry_after_s(answer), status=answer.status)
-        both = GRANT_EXCHANGE in offer.grant_types_supported and ALGORITHM in offer.dpop_signing_alg_values_supported
+        both = (
+            GRANT_EXCHANGE in offer.grant_types_supported
+            and DPOP_ALGORITHM in offer.dpop_signing_alg_values_supported
+        )
         return None if both else NotOffered()
 
     def _proven(self, origin: Origin, key: Key, form: dict[str, str], until: float) -> Received:
         """The answer to `form` with a proof; the first time, or when its nonce was too old, with the one it names."""
         received = self._sent(origin, key, form, until)
         told = json_object(received.answer) if received.answer.status in {400, 401} else None
-        if told is not None and told.get("error") == NONCE_WANTED and self._nonce is not None:
+        if told is not None and told.get("error") == USE_DPOP_NONCE and self._nonce is not None:
             received = self._sent(origin, key, form, until)
         return received
 
@@ -161,7 +166,7 @@ class DaemonEnroller:
         proof = key.proof("POST", origin.url + OAUTH_PATH, at=self._clock.wall(), nonce=self._nonce)
         headers = {**FORM, PROOF_HEADER: proof}
         received = self._carrier.send(origin, "POST", OAUTH_PATH, headers, urlencode(form), until)
-        nonce = received.answer.headers.get(NONCE_HEADER.lower())
+        nonce = received.answer.headers.get(NONCE_HEADER)
         if nonce:
             self._nonce = nonce
         return received
@@ -173,13 +178,17 @@ def _refused(received: Received, answer: Unanswered) -> Enrolled:
     error = None if told is None else told.get("error")
     if not isinstance(error, str) or received.answer.status not in {400, 401, 403}:
         return answer
-    description = told.get("error_description") if told is not None else None
-    return Ended(error[:60], message=description[:200] if isinstance(description, str) else None)
+    reason, description = (told.get(name) if told else None for name in ("error_reason", "error_description"))
+    return Ended(
+        error[:60],
+        reason[:60] if isinstance(reason, str) else None,
+        description[:200] if isinstance(description, str) else None,
+    )
 
 
 def _ends_at(received: Received) -> float | None:
     try:
-        return seconds(msgspec.json.decode(received.answer.body, type=Answered).absolute_expires_at)
+        return seconds(msgspec.json.decode(received.answer.body, type=TokenAnswer).absolute_expires_at)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 

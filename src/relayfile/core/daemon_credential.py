@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final
 
 from relayfile.core import schedule
-from relayfile.core.session import Answer, Ended, Life, Renewed, Unanswered, Urgency
+from relayfile.core.session import ENDING_ERRORS, Answer, Ended, Life, Renewed, Unanswered, Urgency
 
 AGAIN_SPAN: Final = (60 / 90, 75 / 90)
 WARN_S: Final = 14 * 86_400.0
@@ -84,6 +84,11 @@ def sign_in_after_refusal(*, expired: bool, same: bool) -> SignIn:
     merely ran out nobody decided against.
     """
     return SignIn.SPENT if same and not expired else SignIn.USABLE
+
+
+def doubts_the_sign_in(answer: Ended) -> bool:
+    """Whether an enrolment was refused for the access token that vouched, which may be mended by renewing that."""
+    return answer.error in ENDING_ERRORS or (answer.reason or "").startswith("token_")
 
 
 def fresh(life: Life) -> bool:

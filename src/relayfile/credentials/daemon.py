@@ -200,7 +200,7 @@ class DaemonLogin:
         """What the server says to a sign-in that vouches; an access token that it does not know is renewed, once."""
         subject = self._shared.token()
         answer = self._enroller.enrol(self._for.api_url, key, subject, self._for.workspace, self._for.mirror)
-        if not isinstance(answer, states.Ended) or answer.error not in states.ENDING_ERRORS:
+        if not isinstance(answer, states.Ended) or not core.doubts_the_sign_in(answer):
             return answer
         subject = self._shared.renew_now(subject)
         return self._enroller.enrol(self._for.api_url, key, subject, self._for.workspace, self._for.mirror)

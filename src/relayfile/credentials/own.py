@@ -210,6 +210,7 @@ class OwnCredential:
             code=code,
             reason=reason,
             since=since,
+            by=refusal.by if refusal is not None else None,
             clock_skew_s=skew_s(held.pair),
             path=self._kept.path,
             profile=self._for.profile,
@@ -246,7 +247,8 @@ class OwnCredential:
 
     def _refuse(self, held: Held, answer: states.Ended, beside: str | None) -> None:
         """It is over, which is remembered, and beside which sign-in."""
-        refusal = Refusal(answer.error, self._clock.wall(), answer.reason or answer.message, beside)
+        reason = answer.reason or answer.message
+        refusal = Refusal(answer.error, self._clock.wall(), reason, answer.by, beside)
         self._held = Held(held.pair, held.enrolment.over(refusal))
         self.trouble = None
         self._save(self._held)

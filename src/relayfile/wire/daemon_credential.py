@@ -1,4 +1,4 @@
-"""A daemon credential: the words of its requests, and the file it is kept in (`mirrors/<id>/credential.json`).
+"""The file a daemon credential is kept in, `mirrors/<id>/credential.json`, and what a client reads of its server.
 
 The file is a credential file like the shared one (`wire/credentials`), with one more name in it: `enrolment`, which
 says whose key it is bound to, for what, by whose sign-in, and whether the server has refused it.
@@ -12,22 +12,20 @@ import msgspec
 from relayfile.errors import Damaged
 from relayfile.wire.credentials import Content, Pair, decode, encode
 
-GRANT_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
-TYPE_ACCESS: Final = "urn:ietf:params:oauth:token-type:access_token"
-TYPE_REFRESH: Final = "urn:ietf:params:oauth:token-type:refresh_token"
-PROOF_HEADER: Final = "DPoP"
-NONCE_HEADER: Final = "DPoP-Nonce"
-NONCE_WANTED: Final = "use_dpop_nonce"
 EXPIRED: Final = "expired"
 _NAME: Final = "enrolment"
 
 
 class Refusal(msgspec.Struct, frozen=True, rename="camel"):
-    """The server's word that the credential is over. `beside` is the sign-in of the shared file at that moment."""
+    """The server's word that the credential is over, and by whose hand if it was told.
+
+    `beside` is the sign-in of the shared file at that moment.
+    """
 
     error: str
     at: float
     reason: str | None = None
+    by: str | None = None
     beside: str | None = None
 
 
@@ -56,12 +54,6 @@ class Offer(msgspec.Struct, frozen=True):
 
     grant_types_supported: list[str] = []
     dpop_signing_alg_values_supported: list[str] = []
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """What the answer to an enrolment says beside the grant: when the family ends whatever happens (RFC 3339)."""
-
-    absolute_expires_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from relayfile.core.daemon_credential import (
     Step,
     again_at,
     continues,
+    doubts_the_sign_in,
     ends_soon,
     fresh,
     pause_s,
@@ -101,6 +102,13 @@ def test_an_answer_continues_a_credential_of_its_family_that_is_no_wider():
     assert not continues(renewed(family="g"), family="f", scope="a b")
     assert not continues(renewed(scope="a b c"), family="f", scope="a b")
     assert not continues(Ended("invalid_grant"), family="f", scope=None)
+
+
+def test_only_a_refusal_of_the_token_that_vouched_is_mended_by_renewing_it():
+    assert doubts_the_sign_in(Ended("invalid_request", "token_expired"))
+    assert doubts_the_sign_in(Ended("invalid_grant"))
+    assert not doubts_the_sign_in(Ended("invalid_request"))
+    assert not doubts_the_sign_in(Ended("invalid_scope", "more"))
 
 
 def test_fresh_is_younger_than_the_earliest_renewal():
