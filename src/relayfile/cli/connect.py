@@ -211,6 +211,8 @@ def choose(home: Home, profile: str, workspace: Chosen | None) -> None:
     if workspace is None:
         path.unlink(missing_ok=True)
         return
+    # With a machine token there may be no sign-in, and so no folder, yet.
+    home.prepare(*(() if profile == DEFAULT_PROFILE else ("profiles", profile)))
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(asdict(workspace)) + "\n", "utf-8")
     part.replace(path)

@@ -55,6 +55,14 @@ def word(text: str) -> str:
     return text
 
 
+def shown(scope: str) -> str:
+    """A scope word as people write it: the inverse of `word`, where it has one."""
+    for action in _SHORT:
+        if scope.startswith(f"relayfile:{action}:/") and scope.endswith("/**"):
+            return scope.removeprefix("relayfile:").removesuffix("/**")
+    return scope
+
+
 def granted(wanted: Iterable[str], maker: Iterable[str], workspace: str | None = None) -> list[str]:
     """The words of a token's scopes: each means something, and none more than its maker's own sign-in.
 

@@ -25,6 +25,13 @@ def test_a_scope_as_people_write_it_is_a_folder_and_all_below_it(text, word):
     assert rules.word(text) == word
 
 
+@pytest.mark.parametrize("text", ["fs:read", "fs:read:/docs", "fs:write:/a b/c", "fs:read:/docs/*"])
+def test_a_scope_is_shown_as_it_is_written(text):
+    assert rules.word(rules.shown(rules.word(text))) == rules.word(text)
+    if not text.endswith("*"):
+        assert rules.shown(rules.word(text)) == text
+
+
 def test_the_short_form_allows_the_folder_and_what_is_below_it_and_nothing_beside_it():
     scopes = Scopes.parse(rules.granted(["fs:read:/docs"], SIGN_IN))
     assert scopes.allows("fs:read", "/docs/a.md")

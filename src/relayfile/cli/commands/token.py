@@ -8,6 +8,7 @@ from relayfile.cli import connect
 from relayfile.cli.context import Context
 from relayfile.cli.main import Parser, everywhere
 from relayfile.client import api
+from relayfile.core.machine_tokens import shown
 from relayfile.credentials import machine
 from relayfile.errors import NotFound, RelayfileError, UsageError
 from relayfile.model import Secret
@@ -61,7 +62,7 @@ def _create(asked: argparse.Namespace, context: Context) -> None:
         made = server.call(api.make_machine_token(asked.name, asked.scope, ttl_s=ttl_s, workspace=workspace))
         fields = {**msgspec.to_builtins(made.row), "server": server.api_url}
         context.output.say(
-            f"machine token {made.row.name!r} ({made.row.id}): {', '.join(made.row.scopes)}, "
+            f"machine token {made.row.name!r} ({made.row.id}): {', '.join(map(shown, made.row.scopes))}, "
             f"until {_minute(made.row.expires_at)}"
         )
         if asked.save is None:
@@ -86,7 +87,7 @@ def _list(asked: argparse.Namespace, context: Context) -> None:
             one.name,
             one.id,
             one.username,
-            " ".join(one.scopes),
+            ", ".join(map(shown, one.scopes)),
             one.workspace or "all",
             _minute(one.first_used_at) or "never",
             _minute(one.last_used_at) or "never",
