@@ -18,6 +18,7 @@ from relayfile.errors import Misconfigured, Unavailable
 
 _FIRST_POLL_S = 0.02
 _LAST_POLL_S = 0.25
+_POLLS_OF_WAIT = 10
 
 
 class Note(msgspec.Struct, frozen=True, rename="camel"):
@@ -84,7 +85,7 @@ def held(  # noqa: PLR0917 - called in one place
 def _acquire(
     path: str, wait_s: float, clock: Clock, chance: Callable[[], float], needless: Callable[[], bool]
 ) -> int | None:
-    until, poll = clock.boottime() + wait_s, _FIRST_POLL_S
+    began = clock.boottime()
     while True:
         fd = _open(path)
         try:
@@ -96,11 +97,12 @@ def _acquire(
         os.close(fd)
         if needless():
             return None
-        left = until - clock.boottime()
-        if left <= 0:
+        waited_s = clock.boottime() - began
+        if waited_s >= wait_s:
             raise _busy(path, wait_s)
-        clock.sleep(min(left, poll * (0.5 + chance())))
-        poll = min(_LAST_POLL_S, poll * 1.5)
+        # In proportion to the wait so far: what a renewal costs those who wait for it is little more than itself.
+        poll_s = min(_LAST_POLL_S, max(_FIRST_POLL_S, waited_s / _POLLS_OF_WAIT))
+        clock.sleep(min(wait_s - waited_s, poll_s * (0.5 + chance())))
 
 
 def _open(path: str) -> int:
