@@ -123,6 +123,8 @@ class Storm:
     _over: threading.Event = field(default_factory=threading.Event)
     _running: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _struck: set[int] = field(default_factory=set)
+    _starting: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a daemon is started: one that dies before it has begun is another test's matter."""
 
     @contextmanager
     def raging(self) -> Iterator["Storm"]:
@@ -219,13 +221,20 @@ class Storm:
             self._struck.add(pid)
             self.killed += 1
             _send(process, pid, signal.SIGKILL)
-        elif root is not None and pid in self.machine.daemons():
-            self.daemons_killed += 1
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            again = self.machine.try_("start", root, within_s=100 + self.stop_s)
-            if again.code != 0 and not (again.code == BUSY and self.stop_s > LOCK_WAIT_S):
-                self.wrong.append(str(again))
+        elif root is not None and self._starting.acquire(blocking=False):
+            try:
+                if pid in self.machine.daemons():
+                    self._kill_daemon(pid, root)
+            finally:
+                self._starting.release()
+
+    def _kill_daemon(self, pid: int, root: Path) -> None:
+        self.daemons_killed += 1
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        again = self.machine.try_("start", root, within_s=100 + self.stop_s)
+        if again.code != 0 and not (again.code == BUSY and self.stop_s > LOCK_WAIT_S):
+            self.wrong.append(str(again))
 
     def __str__(self) -> str:
         commands = ", ".join(f"exit {code}: {count}" for code, count in sorted(self.codes.items()))
