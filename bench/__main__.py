@@ -6,7 +6,7 @@ import platform
 import sys
 import time
 
-from bench import ROOT, command, mirror, server
+from bench import ROOT, command, mirror, server, sessions
 from bench.figures import Figure, table
 
 MEASURES = {
@@ -16,6 +16,9 @@ MEASURES = {
     "edit": mirror.edit,
     "memory": mirror.memory,
     "writes": server.writes,
+    "token": sessions.token,
+    "crowd": sessions.crowd,
+    "waking": sessions.waking,
 }
 
 

@@ -59,10 +59,10 @@ class World:
 
 
 @contextmanager
-def world() -> Iterator[World]:
-    """A world of its own, torn down whole."""
+def world(**choices: Any) -> Iterator[World]:
+    """A world of its own, torn down whole. `choices` are the server's."""
     with tempfile.TemporaryDirectory(prefix="rf-bench-", ignore_cleanup_errors=True) as folder:
-        made = World(Path(folder).resolve(), Server(Path(folder).resolve() / "server").start())
+        made = World(Path(folder).resolve(), Server(Path(folder).resolve() / "server", **choices).start())
         try:
             yield made
         finally:

@@ -1,0 +1,232 @@
+"""What a login costs: a token that is there, a renewal while a crowd waits, and waking after a sign-in."""
+
+import asyncio
+import json
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.figures import Figure, percentile, timed
+from bench.world import World, picture, world
+from lossy_proxy import LossyProxy
+from machines import Machine
+from relayfile.client import gate as gates
+from relayfile.client.exchange import TokenExchange
+from relayfile.client.login import with_password
+from relayfile.core.session import Phase, Role
+from relayfile.credentials.file import CredentialFile
+from relayfile.credentials.session import Session
+from relayfile.model import Grant, Secret
+from servers import OWNER, PASSWORD, Server
+from waiting import until
+
+if TYPE_CHECKING:
+    from queue import Queue
+
+CALLS = 5_000
+CROWD = 24
+ROUNDS = 8
+ONE_WAY_S = 0.05
+WAKES = 8
+SHORT_TTL_S = 3.0
+
+
+def token() -> list[Figure]:
+    """`token()` while the grant on disk is good: by a process that asks again and again, and by a new one."""
+    with world() as here:
+        file = here.machine().credentials
+        verdict, session = file.with_suffix(".verdict"), _session(file)
+        asked: list[float] = []
+        fresh: list[float] = []
+        stats: list[float] = []
+        session.token()
+        for _ in range(CALLS):
+            with timed(asked):
+                session.token()
+            with timed(stats):
+                file.exists()
+                verdict.exists()
+        for _ in range(CALLS // 10):
+            newcomer = _session(file)
+            with timed(fresh):
+                newcomer.token()
+    floor = statistics.median(stats) * 1000
+    return [
+        _token_figure("token() from a good grant, p50 of 5,000", asked, 0.5, floor),
+        _token_figure("token() from a good grant, p99 of 5,000", asked, 0.99, floor),
+        _token_figure("the first token() of a process, p50 of 500", fresh, 0.5, floor),
+    ]
+
+
+def _token_figure(name: str, took_s: list[float], share: float, floor: float) -> Figure:
+    measured = percentile(took_s, share) * 1000
+    ratio = measured / floor
+    return Figure(name, measured, "ms", floor, "two stat calls", ratio, "<= 0.3 ms", measured <= 0.3)
+
+
+def _session(file: Path, role: Role = "other") -> Session:
+    return Session(CredentialFile(file), TokenExchange("bench"), role)
+
+
+# --------------------------------------------------------------------------------------- a crowd that waits
+
+
+def crowd() -> list[Figure]:
+    """24 processes ask at once for a token that has ended: how much longer each waits than one alone."""
+    with world(access_ttl=f"{SHORT_TTL_S:g}s") as here, LossyProxy(here.server.url, delay_s=ONE_WAY_S) as far:
+        machine = here.machine()
+        _move(machine.credentials, far.url)
+        alone, _ = _rounds(machine.credentials, 1)
+        before = _rotations(here, machine)
+        together, worst = _rounds(machine.credentials, CROWD)
+        rotations = _rotations(here, machine) - before
+    one, trip_s = statistics.median(alone), 2 * ONE_WAY_S
+    floor, once_each = trip_s * 1000, rotations == ROUNDS
+    added = [(each - one) * 1000 for each in together]
+    note = (
+        f"{rotations} rotations in {ROUNDS} rounds; one alone waits {one * 1000:.0f} ms; worst of each round, "
+        f"over that: {', '.join(f'{(each - one) * 1000:.0f}' for each in worst)} ms"
+    )
+    shown = (("p50", percentile(added, 0.5)), ("worst in the median round", (statistics.median(worst) - one) * 1000))
+    return [
+        Figure(f"renewal with 24 waiting, added to each, {which}", value, "ms", floor, "one round trip",
+               value / floor, "<= 1 round trip", value <= floor and once_each, added, note)
+        for which, value in shown
+    ]  # fmt: skip
+
+
+def _move(file: Path, api_url: str) -> None:
+    """The login in `file` is reached by another way from now on."""
+    held = json.loads(file.read_bytes())
+    file.write_text(json.dumps({name: value for name, value in held.items() if name != "sum"} | {"apiUrl": api_url}))
+
+
+def _rotations(here: World, machine: Machine) -> int:
+    family = json.loads(machine.credentials.read_bytes())["refreshToken"].removeprefix("cld_rt_").split(".")[0]
+    return sum(event["event"] == "rotated" and event["family"] == family for event in here.server.audit())
+
+
+def _rounds(file: Path, size: int) -> tuple[list[float], list[float]]:
+    """How long each of `size` processes waited in each round, and the longest of each round."""
+    spawn = multiprocessing.get_context("spawn")
+    barrier, results = spawn.Barrier(size + 1), spawn.Queue()
+    processes = [spawn.Process(target=_ask_in_rounds, args=(str(file), barrier, results)) for _ in range(size)]
+    for process in processes:
+        process.start()
+    waits: list[float] = []
+    worst: list[float] = []
+    for _ in range(ROUNDS):
+        until(lambda: _session(file).current() is None, within_s=60, what="the access token ended")
+        barrier.wait(60)
+        took = [results.get(timeout=60) for _ in processes]
+        waits += took
+        worst.append(max(took))
+    for process in processes:
+        process.join(30)
+    return waits, worst
+
+
+def _ask_in_rounds(file: str, barrier: Barrier, results: "Queue[float]") -> None:
+    """In a process of its own, which has learnt which doors the server has before the first round."""
+    session = _session(Path(file))
+    session.current()
+    for _ in range(ROUNDS):
+        barrier.wait(120)
+        began = time.perf_counter()
+        session.token()
+        results.put(time.perf_counter() - began)
+
+
+# --------------------------------------------------------------------------------------------- waking
+
+
+def waking() -> list[Figure]:
+    """From a new login in the file to a token at a parked gate; and to a live mirror of a real daemon."""
+    figures: list[Figure] = []
+    with world() as here:
+        for name, goal_s, notified in (("with notification", 1.0, True), ("without notification", 2.0, False)):
+            took = asyncio.run(_wake_gate(here, notified=notified))
+            figures.append(_waking_figure(f"a gate wakes {name}", took, goal_s))
+        figures.append(_waking_figure("a daemon is live again after login", _wake_daemon(here), 1.0))
+    return figures
+
+
+def _waking_figure(name: str, took_s: list[float], goal_s: float) -> Figure:
+    worst = max(took_s)
+    return Figure(f"{name}, worst of {len(took_s)}", worst, "s", None, "", None, f"<= {goal_s:g} s", worst <= goal_s,
+                  took_s, f"median {statistics.median(took_s):.3f} s")  # fmt: skip
+
+
+async def _wake_gate(here: World, *, notified: bool) -> list[float]:
+    """Each time: the login is gone, a request waits at the gate, a login comes; seconds until the request has it."""
+    file, took = here.place / f"gate-{notified}.json", []
+    session = _session(file, "owner")
+    with _notifications(allowed=notified):
+        gate = gates.Gate(session, asyncio.to_thread)
+        running = asyncio.create_task(gate.run())
+        for number in range(WAKES):
+            waiting = asyncio.create_task(gate.token())
+            while gate.login.phase not in {Phase.NO_SESSION, Phase.LOGGED_OUT}:
+                await gate.changed()
+            await asyncio.sleep(number / WAKES)  # at another moment of its looks each time
+            grant = _grant(here.server)
+            await asyncio.to_thread(_session(file).adopt, grant)
+            began = time.perf_counter()
+            await waiting
+            took.append(time.perf_counter() - began)
+            await asyncio.to_thread(_session(file).logout)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    return took
+
+
+@contextmanager
+def _notifications(*, allowed: bool) -> Iterator[None]:
+    """Without them, as on a file system that tells nothing."""
+    if allowed:
+        yield
+        return
+    real, gates._folder_changes = gates._folder_changes, lambda *_: nullcontext()  # noqa: SLF001
+    try:
+        yield
+    finally:
+        gates._folder_changes = real  # noqa: SLF001
+
+
+def _wake_daemon(here: World) -> list[float]:
+    """A real daemon whose sign-in is revoked and renewed, again and again, on the shared login."""
+    machine, took = here.machine(), []
+    here.workspace(machine, "w")
+    machine.expected.append("auth-failed")
+    machine.run("mount", "w", here.place / "root", "--shared-login")
+    machine.until_live(here.place / "root")
+    for _ in range(WAKES):
+        held = json.loads(machine.credentials.read_bytes())
+        here.server.observer().ok("DELETE", f"/api/v1/auth/sessions/{held['family']}")
+        _until_state(machine, lambda state: state == "auth-failed")
+        grant = _grant(here.server)
+        _session(machine.credentials).adopt(grant)
+        began = time.perf_counter()
+        _until_state(machine, lambda state: state == "live")
+        took.append(time.perf_counter() - began)
+    return took
+
+
+def _until_state(machine: Machine, wanted: Callable[[str], bool]) -> None:
+    seen: list[dict[str, Any] | None] = []
+
+    def there() -> bool:
+        seen[:] = [picture(machine)]
+        return seen[0] is not None and wanted(seen[0]["state"])
+
+    until(there, within_s=60, what="the daemon came to it", evidence=lambda: seen, every_s=0.002)
+
+
+def _grant(server: Server) -> Grant:
+    """A new sign-in, as `relayfile login` adopts it."""
+    return with_password(server.url, OWNER, Secret(PASSWORD)).grant
