@@ -227,6 +227,19 @@ def test_a_token_can_do_no_more_than_its_makers_membership_gives_now(shared, str
     assert write(http, workspace, "/docs/a.md").status == 403
 
 
+def test_rules_bind_a_token_as_an_agent_and_never_as_the_workspaces_owner(make, program, owner, workspace):
+    barred, free = (program(make("fs:read", "fs:write", name=name).json["token"]) for name in ("barred", "free"))
+    marker = {"content": '{"semantics": {"permissions": ["deny:agent:barred", "allow:public"]}}'}
+    path = f"/v1/workspaces/{workspace}/fs/file?path=/docs/.relayfile.acl"
+    owner.http.ok("PUT", path, body=marker, headers={"If-Match": "*"})
+    assert read(free, workspace, "/docs/a.md").status == 200
+    assert read(barred, workspace, "/docs/a.md").status in {403, 404}
+    nobody = {"content": '{"semantics": {"permissions": ["deny:public"]}}'}
+    owner.http.ok("PUT", path, body=nobody, headers={"If-Match": "*"})
+    assert free.ask("PUT", path, body=marker, headers={"If-Match": "*"}).status == 403
+    owner.http.ok("PUT", path, body=marker, headers={"If-Match": "*"})
+
+
 @pytest.mark.parametrize("token", ["cld_mt_", "cld_mt_" + "A" * 43])
 def test_a_token_nobody_made_is_refused(program, token):
     answer = program(token).ask("GET", "/api/v1/workspaces")
