@@ -470,3 +470,18 @@ def test_signing_out_everywhere_ends_every_credential_of_that_account_and_of_no_
     assert hers.renew(ann, her_daemon["refresh_token"]).status == 200
     for one in (here, there, ann):
         one.http.close()
+
+
+def test_guessing_with_a_stolen_token_is_slowed_down_and_its_owner_is_not(start_server):
+    server = start_server()
+    somebody, key = Person(server), DaemonKey()
+    somebody.sign_in()
+    workspace = somebody.http.ok("POST", "/api/v1/workspaces", body={"name": "w"})["workspaceId"]
+    token = key.enrol(somebody, workspace).json["refresh_token"]
+    answers = [somebody.renew(token) for _ in range(31)]
+    assert {answer.json["error"] for answer in answers[:30]} == {"invalid_dpop_proof"}
+    assert (answers[30].status, answers[30].json["error"]) == (429, "slow_down")
+    assert key.renew(somebody, token).status == 200
+    told = [event["reason"] for event in server.audit() if event["event"] == "rejected"]
+    assert told == 30 * ["unproven"]
+    somebody.http.close()

@@ -53,7 +53,7 @@ class Ending:
         by = f" by {self.by}" if self.by else ""
         origin = f" from {self.host}" if self.host else ""
         at = f" ({rfc3339(self.at)})" if self.at else ""
-        return f"{_WORDS.get(self.reason, f'it has ended: {self.reason},')}{by}{origin}{at}"
+        return f"{_WORDS.get(self.reason, f'it has ended: {self.reason}')}{by}{origin}{at}"
 
 
 _WORDS: Final = {
