@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from machines import Machine, Ran
-from servers import Server, clean_environment
+from servers import OWNER, PASSWORD, Server, clean_environment
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +187,14 @@ def test_a_file_without_a_token_is_named_and_nothing_is_sent(ci, place, content)
 @pytest.mark.parametrize("path", ["nothing-here", "."])
 def test_a_file_that_is_not_there_is_named(ci, path):
     assert ci("tree", "acme", "--token-file", path).code == 78
+
+
+def test_who_signs_in_beside_a_token_is_told_which_of_the_two_is_used(ci, server):
+    words = ("login", server.url, "--username", OWNER, "--password-stdin")
+    said = ci(*words, stdin=PASSWORD + "\n", RELAYFILE_TOKEN="cld_mt_x")
+    assert said.code == 0, said
+    assert "commands use the machine token of RELAYFILE_TOKEN and not this sign-in" in said.err
+    assert "machine token" not in ci(*words, stdin=PASSWORD + "\n").err
 
 
 def test_without_a_server_the_token_stays_at_home(ci):

@@ -1,6 +1,7 @@
 """From the words of a command to a signed-in client, and to one workspace on its server."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from relayfile.credentials import machine, profiles
 from relayfile.credentials.home import DEFAULT_PROFILE, Home
 from relayfile.credentials.machine import MachineToken
 from relayfile.credentials.session import Session
-from relayfile.errors import Forbidden, LoginRequired, Misconfigured, NotFound, UsageError
+from relayfile.errors import Forbidden, LoginRequired, Misconfigured, NotFound, RelayfileError, UsageError
 from relayfile.mirror import registry
 from relayfile.mirror.registry import Record
 from relayfile.wire.auth import WorkspaceRow
@@ -156,6 +157,14 @@ def machine_token(context: Context) -> MachineToken | None:
     if token is not None and token.open_to_others:
         context.output.say(f"{token.path} can be read by others: `chmod 600 {token.path}`")
     return token
+
+
+def say_what_stands_before(context: Context) -> None:
+    """Who has just signed in is told when commands would use a machine token and not this sign-in."""
+    with suppress(RelayfileError):
+        if (token := machine.found()) is not None:
+            named = " (RELAYFILE_TOKEN_FILE)" if token.path else ""
+            context.output.say(f"commands use the machine token of {token.source}{named} and not this sign-in")
 
 
 def to_workspace(context: Context, wanted: str | None) -> Workspace:

@@ -69,6 +69,7 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     session.adopt(signed.grant, scope=signed.scope, replace=asked.replace)
     state = session.state()
     context.output.say(f"signed in at {url}" + ("" if profile == DEFAULT_PROFILE else f" (profile {profile})"))
+    connect.say_what_stands_before(context)
     context.output.data({"server": state.api_url, "account": state.account, "profile": profile}, "")
     return 0
 
