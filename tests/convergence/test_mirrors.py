@@ -13,10 +13,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from simulation.world import Died, SimMirror, SimServer
 
-NAMES = st.sampled_from(["a", "b", "d/x", "d/y", "e.txt"])
+NAMES = st.sampled_from(["a", "b", "d", "d/x", "d/y", "d/x/z", "e.txt"])
 BODIES = st.one_of(st.sampled_from([b"", b"same", b"other"]), st.integers(0, 10**6).map(lambda n: b"%d" % n))
 MODES = st.sampled_from(["644", "644", "755"])
 WHO = st.integers(0, 1)
+
+
+def nested(folder: str, name: str) -> bool:
+    return name.startswith(f"{folder}/")
 
 
 class Mirrors(RuleBasedStateMachine):
@@ -31,6 +35,8 @@ class Mirrors(RuleBasedStateMachine):
     @rule(who=WHO, name=NAMES, body=BODIES, mode=MODES, noticed=st.booleans())
     def edit(self, who, name, body, mode, noticed):
         mirror = self.mirrors[who]
+        if any(nested(name, one) or nested(one, name) for one in mirror.disk.files):
+            return  # no disk lets a person do that
         mirror.disk.write(name, body, mode)
         self.mine[who][name] = body
         if noticed:
@@ -100,7 +106,10 @@ class Mirrors(RuleBasedStateMachine):
                 self._rest(mirror)
             if self.server.position == before:
                 break
-        expected = self.server.text()
+        everywhere = self.server.text()
+        expected = {
+            name: body for name, body in everywhere.items() if not any(nested(name, one) for one in everywhere)
+        }
         for mirror in self.mirrors:
             assert mirror.disk.text() == expected
             assert mirror.last.report.equal is True

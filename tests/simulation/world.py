@@ -297,9 +297,11 @@ class SimMirror:
             behind = stream.open or stream.position < self.server.position or not done.report.equal
             if not carried and not done.report.more and not self.hints and not behind:
                 return done
-            batches = () if done.report.more else self.server.delta(stream.cursor, stream.start)
+            busy = done.report.more
+            batches = () if busy else self.server.delta(stream.cursor, stream.start)
             done = self.turn(batches=batches, **carried)
-            if not carried and not done.report.more and not done.parcel.pushes and not done.wants and not done.reread:
+            follows = done.report.more or done.parcel.pushes or done.wants or done.reread
+            if not carried and not busy and not follows:
                 return done
         raise AssertionError(f"not quiet after {most} turns: {done.report}")
 

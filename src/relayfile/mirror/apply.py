@@ -40,11 +40,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a batch achieved. `copies` are the conflict copies it made: new files, so there is an edit to push."""
+    """What a batch achieved. `copies` are the conflict copies it made: new files, so there is an edit to push;
+    `yielded` the files that made way for a folder, so what was refused below it is work again.
+    """
 
     files: int = 0
     size_bytes: int = 0
     copies: int = 0
+    yielded: int = 0
 
 
 class Apply:
@@ -100,9 +103,9 @@ class Apply:
             return Tally()
         results = self._disk.execute([*(step for step, _ in batch.yields), *batch.steps])
         with self._state.transaction():
-            copies = self._record_yields(batch, results[: len(batch.yields)], now_s)
+            yielded, copies = self._record_yields(batch, results[: len(batch.yields)], now_s)
             tally = self._record(batch, results[len(batch.yields) :], now_s)
-        return replace(tally, copies=tally.copies + copies)
+        return replace(tally, copies=tally.copies + copies, yielded=yielded)
 
     def _yields(self, now_s: float) -> Iterable[tuple[Remove | SetAside, Node]]:
         """What happens to each file that lies where the server has a folder too."""
@@ -110,7 +113,7 @@ class Apply:
             local, stat = node.trees.local, node.stat
             assert stat is not None, "it lies there"
             assert local is not None, "and was read"
-            if local.same_content(node.trees.remote):
+            if local.same_content(node.trees.remote) or local.same_content(node.trees.base):
                 yield Remove(node.path, stat), node
             else:
                 copy = paths.conflict_copy(node.path, self._host, now_s, local.digest)
@@ -182,8 +185,8 @@ class Apply:
             self._state.brake.let_through("local", removed)
         return Tally(files + len(removed), size, copies)
 
-    def _record_yields(self, batch: Batch, results: Sequence[Result], now_s: float) -> int:
-        """Base of what made way is "absent here"; how many were set aside. What did not stays listed, for next time.
+    def _record_yields(self, batch: Batch, results: Sequence[Result], now_s: float) -> tuple[int, int]:
+        """Base of what made way is "absent here"; how many did, and were set aside. The others stay listed.
 
         It is no deletion: the server keeps what was removed.
         """
@@ -204,7 +207,7 @@ class Apply:
         self._state.trees.record(agreed, local, now_s)
         for one in agreed:
             self._state.overlaps.made_way(one.path)
-        return copies
+        return len(agreed), copies
 
     def _seen(self, path: TreePath, stat: Stat | None, digest: Digest) -> LocalState:
         """What a step left there; when it could not be told apart from a racing write, only a scan knows (R27)."""

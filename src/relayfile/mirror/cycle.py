@@ -158,7 +158,7 @@ class Cycle:
                 ticket.edits = state.measure.edits() if gathered.sweep or gathered.begin else None
             else:
                 ticket.edits = {one: what for one, what in ticket.edits.items() if state.measure.awaits(one, what)}
-        more = batch.full or bool(self._survey.again) or parcel.full or tally.copies > 0
+        more = batch.full or bool(self._survey.again) or parcel.full or tally.copies > 0 or tally.yielded > 0
         report, again = self._report(tally, now_s, more=more)
         return Next(report, parcel, batch.wants, reread or again)
 
