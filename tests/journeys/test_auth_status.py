@@ -3,16 +3,28 @@
 import json
 import os
 import socket
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from people import Person
-from servers import PASSWORD
+from servers import PASSWORD, Server
 from waiting import until
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """One server for the tests that leave it as they found it."""
+    with tempfile.TemporaryDirectory(prefix="rf-") as folder:
+        shared = Server(Path(folder).resolve()).start()
+        yield shared
+        shared.stop()
+        assert not shared.warnings()
 
 
 @pytest.fixture
@@ -107,7 +119,9 @@ def test_it_renews_what_has_ended_and_names_every_process_that_did(new_machine, 
     assert "(number 1)" in said(machine, "--offline")
 
 
-def test_offline_asks_nobody(machine, server):
+def test_offline_asks_nobody(new_machine, start_server):
+    server, machine = start_server(), new_machine()
+    machine.login(server)
     server.stop()
     told = status(machine, "--offline")
     assert (told["state"], told["reachable"], told["processes"]) == ("valid", None, [])
@@ -167,7 +181,9 @@ def test_a_sign_in_nobody_used_for_too_long_has_expired(new_machine, start_serve
     assert status(machine, code=4)["last_failure"]["cause"].startswith("expired")
 
 
-def test_a_server_that_is_down_is_unreachable_and_the_sign_in_is_not_blamed(machine, server):
+def test_a_server_that_is_down_is_unreachable_and_the_sign_in_is_not_blamed(new_machine, start_server):
+    server, machine = start_server(), new_machine()
+    machine.login(server)
     server.stop()
     told = status(machine, code=75)
     assert (told["state"], told["reachable"], told["unreachable_kind"]) == ("valid", False, "unreachable")
