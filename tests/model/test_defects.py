@@ -82,7 +82,11 @@ DEFECTS = {
         Budget(ticks=1, logouts=1, put_back=1),
         "S4",
     ),
-    "a server without nonces": (Setup(asserted=BENIGN, rotate=defects.strict), Budget(ticks=1, lost=1), "benign"),
+    "a server without nonces": (
+        Setup(asserted=frozenset({"unrefused"}), rotate=defects.strict),
+        Budget(ticks=1, lost=1),
+        "unrefused",
+    ),
     "a server that repeats two generations back": (
         Setup(clients=1, asserted=THEFT, rotate=defects.deep, thief_copies_intent=True),
         STOLEN._replace(ticks=3),

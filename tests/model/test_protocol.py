@@ -19,8 +19,9 @@ from model.world import Budget, Setup, initial
 SHIPPED = Setup()
 LONG_OVERLAP = replace(SHIPPED.policy, overlap_s=10 * LIFETIME_S)
 NO_OVERLAP = replace(SHIPPED.policy, overlap_s=0.0)
-THEFT = SHIPPED.asserted - {"benign", "recovers"}
-OLD = SHIPPED.asserted - {"S3", "S9"}
+THEFT = SHIPPED.asserted - {"benign", "unrefused", "recovers"}
+OLD = SHIPPED.asserted - {"S3", "S9", "unrefused"}
+"""A late copy of ours may be refused beside an old client, and reads the file again (R1)."""
 
 EXPLORED = {
     "three processes and an expiry": (replace(SHIPPED, clients=3), Budget(ticks=1, kills=1)),

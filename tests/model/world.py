@@ -80,7 +80,9 @@ class Setup:
     policy: Policy = USUAL
     old_clients: bool = False
     thief_copies_intent: bool = False
-    asserted: frozenset[str] = frozenset({"S1", "S2", "S3", "S4", "S5", "S9", "benign", "recovers", "live"})
+    asserted: frozenset[str] = frozenset(
+        {"S1", "S2", "S3", "S4", "S5", "S9", "benign", "unrefused", "recovers", "live"}
+    )
     rotate: Rotate = real_rotate
     patches: Patches = ()
     locks: bool = True
@@ -213,7 +215,7 @@ def _check_benign(setup: Setup, world: World, number: int, outcome: Outcome, *, 
     if world.thief.given or world.thief.tokens:
         return
     setup.must("benign", world.families[number].ended != REUSE, "a benign race ended a family")
-    setup.must("benign", not heard or outcome in ANSWERED, f"a process of ours was refused: {outcome}")
+    setup.must("unrefused", not heard or outcome in ANSWERED, f"a process of ours was refused: {outcome}")
 
 
 def _check_theft(setup: Setup, world: World, number: int, outcome: Outcome) -> None:
