@@ -21,7 +21,17 @@ from relayfile.core import causes
 from relayfile.core.session import LoginState, Phase, as_fields, parked, remedy
 from relayfile.credentials import profiles, trouble
 from relayfile.credentials.session import Session
-from relayfile.errors import Damaged, LoginRequired, Misconfigured, ProtocolMismatch, RelayfileError, Unavailable
+from relayfile.errors import (
+    Damaged,
+    Forbidden,
+    LoginRequired,
+    Misconfigured,
+    NotFound,
+    ProtocolMismatch,
+    RelayfileError,
+    Unavailable,
+    UsageError,
+)
 from relayfile.mirror import launch, registry
 from relayfile.wire.auth import ClientName, ProcessRow, user_agent
 
@@ -106,14 +116,10 @@ def _asked(session: Session, state: LoginState) -> list[ProcessRow]:
     """The server knows this sign-in; the processes that hold a credential of its family, where it can tell."""
     assert state.api_url is not None
     with SyncClient(state.api_url, session.token, "cli", renew=session.renew_now) as client:
-        family = client.call(api.whoami()).family
-        if family is None:
-            return []
         try:
-            return client.call(api.session_processes(family))
-        except (Unavailable, LoginRequired):
-            raise
-        except RelayfileError:  # a server that does not know the question
+            family = client.call(api.whoami()).family
+            return client.call(api.session_processes(family)) if family is not None else []
+        except (NotFound, Forbidden, UsageError):  # an older server that does not know the question took the token
             return []
 
 
@@ -250,7 +256,7 @@ def _failure_in_words(failure: Failure) -> str:
 def _server_in_words(reached: Reached | NotReached | None) -> str | None:
     match reached:
         case Reached():
-            return f"answers, relayfile {reached.version}"
+            return f"answers, relayfile {reached.version or 'of version 1'}"
         case NotReached():
             return causes.failed(reached.kind, reached.cause)
         case None:

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from relayfile.client.answers import json_object
 from relayfile.client.carrier import Carrier, MaybeSentError, NotSentError, Received
 from relayfile.client.origin import Origin
 from relayfile.core.causes import Kind
@@ -21,9 +22,12 @@ WITHIN_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A relayfile server answers. `clock_ahead_s`: how far this machine's clock is ahead of its; None: not told."""
+    """A relayfile server answers. `version` None: one that knows v1 only, and does not say more.
 
-    version: str
+    `clock_ahead_s`: how far this machine's clock is ahead of its; None: not told.
+    """
+
+    version: str | None
     clock_ahead_s: float | None
 
 
@@ -55,6 +59,8 @@ def look(api_url: str, clock: Clock) -> Reached | NotReached:
     status = received.answer.status
     if status in {429, 500, 502, 503, 504}:
         return NotReached(Kind.SERVER, f"{origin.netloc} answers HTTP {status}")
+    if status == 404 and json_object(received.answer) is not None:
+        return Reached(None, _ahead_s(received))
     try:
         version = msgspec.json.decode(received.answer.body, type=ServerMetadata).relayfile_version
     except (msgspec.MsgspecError, UnicodeDecodeError):

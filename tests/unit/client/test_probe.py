@@ -108,6 +108,12 @@ def test_a_server_tells_its_version_and_how_far_our_clock_is_off(answering, off_
     assert found.clock_ahead_s == pytest.approx(-off_by_s, abs=2)
 
 
+def test_a_server_of_v1_only_is_a_relayfile_server(answering):
+    found = look(answering(404, b'{"code": "not_found", "message": "route not found"}'), SystemClock())
+    assert isinstance(found, Reached)
+    assert found.version is None
+
+
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
