@@ -1,5 +1,7 @@
 """A mirror where nobody signed in: it lives on a machine token, parks when that ends, and wakes on another."""
 
+from pathlib import Path
+
 import pytest
 
 from machines import Machine, files_below
@@ -65,6 +67,8 @@ def test_a_token_of_a_variable_is_kept_for_the_mirror_alone(machine, workspace, 
     try:
         ci.run("mount", workspace, root)
         ci.until_live(root)
+        [daemon] = ci.daemons()
+        assert token.encode() not in Path(f"/proc/{daemon}/environ").read_bytes()
         token, kept = "", token
         ci.run("restart", root)
         ci.until_live(root)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from relayfile import errors
+from relayfile.credentials import machine
 from relayfile.credentials.home import Home
 from relayfile.errors import LeaseHeld, Misconfigured, RelayfileError, Unavailable
 
@@ -122,6 +123,7 @@ def _start(home: Home, known: str | None) -> str:
     with os.fdopen(os.open(data / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
         process = subprocess.Popen(
             [*words, "--ready-file", str(ready)],
+            env=machine.environment_without(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -59,6 +59,11 @@ def found(token_file: str | None = None) -> MachineToken | None:
     return MachineToken(read.token, read.source, read.api_url or server, read.path, read.open_to_others)
 
 
+def environment_without() -> dict[str, str]:
+    """What a long-lived child inherits: all but a machine token, which it takes from a file if it needs one."""
+    return {name: value for name, value in os.environ.items() if name not in {TOKEN, TOKEN_FILE, SERVER}}
+
+
 def in_file(path: str) -> MachineToken:
     """The token that a file holds.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from relayfile import errors
+from relayfile.credentials import machine
 from relayfile.credentials.home import Home
 from relayfile.errors import LeaseHeld, Misconfigured, RelayfileError, Unavailable
 from relayfile.mirror import lease, registry
@@ -63,6 +64,7 @@ def start(home: Home, record: Record, *, within_s: float = READY_WITHIN_S) -> No
                 stdout=log,
                 stderr=log,
                 pass_fds=(theirs,),
+                env=machine.environment_without(),
                 start_new_session=True,
                 cwd="/",  # it must not keep the caller's folder busy
             )
