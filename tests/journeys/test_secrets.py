@@ -187,6 +187,25 @@ def use_every_command(machine, server, witness, root):
     witness.show("a wrong login", ran.out + ran.err)
 
 
+def use_a_machine_token(machine, witness, file):
+    """It is made, used, refused and looked at."""
+    machine.run("token", "create", "--name", "ci", "--scope", "fs:read", "--save", file)
+    witness.keep("the machine token", file.read_text().split()[0])
+    for words in (
+        ("whoami", "--token-file", file),
+        ("tree", "w", "--token-file", file, "--json"),
+        ("write", "w", "/no.txt", "--token-file", file, "--json"),
+        ("token", "list", "--json"),
+        ("token", "revoke", "ci"),
+        ("tree", "w", "--token-file", file),
+        ("auth", "status", "--token-file", file, "--json"),
+        ("auth", "status", "--json"),
+        ("auth", "status"),
+    ):
+        ran = machine.try_(*words)
+        witness.show(f"relayfile {words}", ran.out + ran.err)
+
+
 def show_everything_written(witness, machine, server, root):
     """Every file that was written and is no place for a login."""
     its_own = {"password", "owner-signin", "owner-password"}
@@ -211,12 +230,14 @@ def test_no_secret_is_anywhere_but_where_it_must_be(start_server, new_machine, p
         machine.login(server)
         machine.run("workspace", "create", "w")
         (row,) = machine.run("workspace", "list", "--json").json
-        machine.run("mount", "w", root)
+        # On the shared sign-in, which its daemon then renews: it is the one whose secrets are in many hands.
+        machine.run("mount", "w", root, "--shared-login")
         (root / "a.txt").write_text("not a secret")
         machine.until_live(root)
         first = json.loads(machine.credentials.read_text())["generation"]
         use_every_door(server, witness, row["workspaceId"])
         use_every_command(machine, server, witness, root)
+        use_a_machine_token(machine, witness, place / "ci.token")
         (sock,) = machine.home.glob("mirrors/*/control.sock")
         for target in ("/status?format=json", "/status?format=text&width=80&color=0", "/health", "/nothing"):
             witness.show(f"control {target}", control(sock, target))
