@@ -4,10 +4,13 @@ Nothing else in the server reads the environment or the command line.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
+from relayfile.core.admission import SUBJECT, Rules
 from relayfile.errors import UsageError
 
 MIB: Final = 1_048_576
@@ -61,6 +64,75 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenIdConnect:
+    """The provider that people may sign in through, and who of them may come in.
+
+    `name` is what the button says; `client_secret_file` is None for a public client (PKCE is used either way).
+    """
+
+    issuer: str
+    client_id: str
+    client_secret_file: Path | None
+    name: str
+    rules: Rules
+
+
+def issuer(text: str) -> str:
+    """`text` as the address of a provider: exactly as it names itself, so nothing is tidied.
+
+    Raises:
+        UsageError: it is none, or whoever is on the way could answer in its place.
+    """
+    try:
+        where = urlsplit(text)
+        plain = bool(where.hostname) and not where.query and not where.fragment and "@" not in where.netloc
+        _ = where.port
+    except ValueError:
+        where, plain = urlsplit(""), False
+    if not plain or where.scheme not in {"https", "http"}:
+        raise UsageError(f"not the address of a provider: {text!r}", hint="write it as the provider does: https://…")
+    if where.scheme == "http" and where.hostname not in {"127.0.0.1", "localhost", "::1"}:
+        raise UsageError(
+            f"{text} is not https: whoever is on the way could say who people are. Nothing was started.",
+            code="insecure_issuer",
+        )
+    return text
+
+
+def admission(domains: Iterable[str], people: Iterable[str]) -> Rules:
+    """Who may come in: e-mail domains, and `NAME=EMAIL` or `NAME=sub:SUBJECT`.
+
+    Raises:
+        UsageError: one of them is neither, a name is given twice, or nobody could come in at all.
+    """
+    named: dict[str, str] = {}
+    for text in people:
+        name, equals, whom = (part.strip() for part in text.partition("="))
+        is_subject = whom.startswith(SUBJECT) and len(whom) > len(SUBJECT)
+        if not equals or not name or not (is_subject or _is_email(whom)) or name.casefold() in named:
+            raise UsageError(
+                f"not an account and its person, or an account named twice: {text!r}",
+                hint="write NAME=EMAIL or NAME=sub:SUBJECT, one for each account",
+            )
+        named[name.casefold()] = whom if is_subject else whom.casefold()
+    folded = frozenset(domain.strip().removeprefix("@").casefold() for domain in domains)
+    if wrong := [domain for domain in folded if not _is_email(f"x@{domain}")]:
+        raise UsageError(f"not an e-mail domain: {wrong[0]!r}")
+    if not folded and not named:
+        raise UsageError(
+            "nobody could sign in through that provider. Nothing was started.",
+            hint="add --oidc-domain DOMAIN or --oidc-account NAME=EMAIL",
+            code="nobody_admitted",
+        )
+    return Rules(folded, named)
+
+
+def _is_email(text: str) -> bool:
+    name, at, domain = text.rpartition("@")
+    return bool(at and name and domain) and text.isprintable() and not any(c in text for c in ' *,;<>"')
+
+
+@dataclass(frozen=True, slots=True)
 class Lifetimes:
     """How long each token lives, in seconds (R7). `refresh_overlap_s` 0 behaves like a strict cloud (R2)."""
 
@@ -101,6 +173,7 @@ class Settings:
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     limits: Limits = field(default_factory=Limits)
     logs: Logs = field(default_factory=Logs)
+    openid: OpenIdConnect | None = None
 
     @property
     def keys_dir(self) -> Path:

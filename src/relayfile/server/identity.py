@@ -10,6 +10,7 @@ from relayfile.server.auth import OAuthRoutes
 from relayfile.server.bearer import Bearer
 from relayfile.server.config import Lifetimes, Listen, Settings
 from relayfile.server.dashboard.device import DevicePage
+from relayfile.server.dashboard.openid import OpenIDReturn
 from relayfile.server.dashboard.pages import Pages
 from relayfile.server.device import Devices
 from relayfile.server.dpop import Proofs
@@ -19,7 +20,9 @@ from relayfile.server.intake import Place
 from relayfile.server.keys import Keys
 from relayfile.server.machine_tokens import MachineTokenRoutes
 from relayfile.server.old_doors import OldDoors
+from relayfile.server.openid import OpenID
 from relayfile.server.processes import ProcessRoutes
+from relayfile.server.provider import Provider
 from relayfile.server.sessions import SessionRoutes
 from relayfile.server.store.database import Database, connect
 from relayfile.server.workspaces import WorkspaceRoutes
@@ -43,6 +46,13 @@ class Identity:
         place = Place(settings.listen.public_url)
         grants = Grants(database, keys, self.bearer, settings.lifetimes, restored_until=restored_until)
         people, devices, pages = Accounts(database), Devices(database, grants), Pages(keys)
+        openid = None
+        if (provider := settings.openid) is not None:
+            openid = OpenID(
+                Provider(provider), provider.rules, database=database, keys=keys, pages=pages, place=place
+            )
+        device_page = DevicePage(devices, people, pages, openid)
+        old_doors = OldDoors(grants, people, pages, place, openid)
         self._routes = [
             *OAuthRoutes(
                 grants=grants,
@@ -55,8 +65,9 @@ class Identity:
                 database=database,
                 place=place,
             ).routes(),
-            *DevicePage(devices, people, pages).routes(),
-            *OldDoors(grants, people, pages, place).routes(),
+            *device_page.routes(),
+            *old_doors.routes(),
+            *(OpenIDReturn(openid, device_page, old_doors, pages).routes() if openid else []),
             *SessionRoutes(database, self.bearer, grants).routes(),
             *ProcessRoutes(database, self.bearer).routes(),
             *MachineTokenRoutes(database, self.bearer).routes(),

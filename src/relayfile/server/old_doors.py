@@ -16,10 +16,12 @@ from relayfile.core.families import Outcome
 from relayfile.errors import Forbidden, LoginRequired, RelayfileError, Unavailable, UsageError
 from relayfile.server.accounts import Accounts
 from relayfile.server.auth import NO_STORE, SIGN_IN_SCOPES, outcome_header
-from relayfile.server.dashboard.pages import Pages
+from relayfile.server.dashboard.pages import Pages, sentence
 from relayfile.server.grants import Grants, Issued, Wish
 from relayfile.server.intake import Place, address_of, body, client_of, form
+from relayfile.server.openid import OpenID
 from relayfile.server.store.accounts import Account
+from relayfile.server.store.openid import Errand
 from relayfile.server.throttle import Throttle
 from relayfile.wire.auth import V1Grant, V1Login, V1Refresh, rfc3339
 
@@ -30,11 +32,12 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost"})
 class OldDoors:
     """Sign-in and renewal as v1 clients do them."""
 
-    def __init__(self, grants: Grants, people: Accounts, pages: Pages, place: Place) -> None:
+    def __init__(self, grants: Grants, people: Accounts, pages: Pages, place: Place, openid: OpenID | None) -> None:
         self._grants = grants
         self._people = people
         self._pages = pages
         self._place = place
+        self._openid = openid
         self._opened = Throttle(30, 60.0)
 
     def routes(self) -> list[BaseRoute]:
@@ -83,11 +86,17 @@ class OldDoors:
         username = fields.get("username", "")[:200]
         try:
             self._pages.check(request, fields, f"loopback {redirect_uri}")
+            if fields.get("answer") == "provider" and self._openid is not None:
+                return await self._openid.leave(request, Errand(redirect_uri=redirect_uri, client_state=state[:500]))
             if fields.get("answer") != "approve":
                 return _back(redirect_uri, {"state": state, "error": "access_denied"})
             account = await self._people.authenticate(username, fields.get("password", ""), address_of(request))
         except (LoginRequired, Forbidden, Unavailable) as error:
             return self._page(request, redirect_uri, state, username=username, refusal=error)
+        return await self.signed_in(request, account, redirect_uri, state)
+
+    async def signed_in(self, request: Request, account: Account, redirect_uri: str, state: str) -> Response:
+        """The browser takes a v1 pair of `account` to the program that listens at `redirect_uri`."""
         grant = self._grant(request, await self._begin(request, account))
         answer = {
             "state": state,
@@ -135,7 +144,10 @@ class OldDoors:
             redirect_uri=redirect_uri,
             state=state[:500],
             username=username,
-            notice="" if refusal is None else refusal.message[:1].upper() + refusal.message[1:] + ".",
+            notice=sentence(refusal),
+            provider=self._openid.name if self._openid else "",
+            action="/api/v1/cli/login",
+            errand={"redirect_uri": redirect_uri, "state": state[:500]},
         )
 
 

@@ -2,10 +2,15 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
 from relayfile.errors import UsageError
+
+if TYPE_CHECKING:
+    from relayfile.server import config
 
 DESCRIPTION = """\
 Run the server: accounts, sign-in, workspaces, files, the live feed. Everything it must not lose lies in the data
@@ -45,6 +50,25 @@ def arguments(parser: Parser) -> None:
         metavar="TIME",
         help="how long a consumed refresh token of an old client is forgiven; default 60s",
     )
+    provider = parser.add_argument_group("sign-in through an OpenID Connect provider, beside passwords")
+    provider.add_argument("--oidc-issuer", metavar="URL", help="the provider, as it names itself")
+    provider.add_argument("--oidc-client-id", metavar="ID", help="how the provider knows this server")
+    provider.add_argument("--oidc-client-secret-file", type=Path, metavar="FILE", help="the secret it gave with it")
+    provider.add_argument("--oidc-name", metavar="NAME", help="what the button says; default: the provider's host")
+    provider.add_argument(
+        "--oidc-domain",
+        action="append",
+        default=[],
+        metavar="DOMAIN",
+        help="whoever has a verified e-mail address there may come in; may be given again",
+    )
+    provider.add_argument(
+        "--oidc-account",
+        action="append",
+        default=[],
+        metavar="NAME=WHO",
+        help="this account belongs to the person with that e-mail address, or sub:SUBJECT; may be given again",
+    )
     limits = parser.add_argument_group("limits and logs")
     limits.add_argument("--body-limit", type=int, metavar="MIB", help="largest JSON body; default 16")
     limits.add_argument("--prune-tombstones", type=float, metavar="DAYS", help="forget deletions; default never")
@@ -76,6 +100,7 @@ def run(asked: argparse.Namespace, context: Context) -> int:
         if asked.body_limit < 1:
             raise UsageError("--body-limit must be at least 1 MiB. Nothing was started.", code="body_limit")
         limits["body_bytes"] = asked.body_limit * config.MIB
+    openid = _openid(asked)
     data = asked.data or context.home.prepare("server")
     return serve(
         config.Settings(
@@ -86,5 +111,43 @@ def run(asked: argparse.Namespace, context: Context) -> int:
             lifetimes=config.Lifetimes(**{name: config.duration_s(text) for name, text in ages.items() if text}),
             limits=config.Limits(**limits),
             logs=config.Logs(access=not asked.no_access_log, to_stderr=asked.log_requests_to_stderr),
+            openid=openid,
         )
+    )
+
+
+def _openid(asked: argparse.Namespace) -> "config.OpenIdConnect | None":
+    """The provider that people may sign in through; None: no word was said of one.
+
+    Raises:
+        UsageError: half of it was said.
+    """
+    from relayfile.server import config
+
+    given = {
+        "--oidc-client-id": asked.oidc_client_id,
+        "--oidc-client-secret-file": asked.oidc_client_secret_file,
+        "--oidc-name": asked.oidc_name,
+        "--oidc-domain": asked.oidc_domain,
+        "--oidc-account": asked.oidc_account,
+    }
+    if not asked.oidc_issuer:
+        if said := [option for option, value in given.items() if value]:
+            raise UsageError(
+                f"{said[0]} of which provider? Nothing was started.", hint="add --oidc-issuer URL", code="no_issuer"
+            )
+        return None
+    if not asked.oidc_client_id:
+        raise UsageError(
+            "--oidc-issuer also needs to know who this server is there. Nothing was started.",
+            hint="register it at the provider, then add --oidc-client-id ID",
+            code="no_client_id",
+        )
+    issuer = config.issuer(asked.oidc_issuer)
+    return config.OpenIdConnect(
+        issuer,
+        asked.oidc_client_id,
+        asked.oidc_client_secret_file,
+        asked.oidc_name or urlsplit(issuer).netloc,
+        config.admission(asked.oidc_domain, asked.oidc_account),
     )

@@ -12,9 +12,12 @@ from starlette.routing import BaseRoute, Route
 from relayfile.core.scopes import ACCOUNT
 from relayfile.errors import Forbidden, LoginRequired, RelayfileError, Unavailable, UsageError
 from relayfile.server.accounts import Accounts
-from relayfile.server.dashboard.pages import STYLE_PATH, Pages
+from relayfile.server.dashboard.pages import STYLE_PATH, Pages, sentence
 from relayfile.server.device import Devices, shown
 from relayfile.server.intake import address_of, form
+from relayfile.server.openid import OpenID
+from relayfile.server.store.accounts import Account
+from relayfile.server.store.openid import Errand
 from relayfile.server.store.tokens import Device
 from relayfile.server.throttle import Throttle
 
@@ -32,10 +35,11 @@ _UNKNOWN: Final = "No sign-in waits under this code. Codes are good for ten minu
 class DevicePage:
     """The page's two routes and its style sheet."""
 
-    def __init__(self, devices: Devices, people: Accounts, pages: Pages) -> None:
+    def __init__(self, devices: Devices, people: Accounts, pages: Pages, openid: OpenID | None) -> None:
         self._devices = devices
         self._people = people
         self._pages = pages
+        self._openid = openid
         self._wrong_codes = Throttle(20, 300.0)
 
     def routes(self) -> list[BaseRoute]:
@@ -66,15 +70,27 @@ class DevicePage:
         username = fields.get("username", "")[:200]
         try:
             self._pages.check(request, fields, f"device {device.user_code}")
+            if fields.get("answer") == "provider" and self._openid is not None:
+                return await self._openid.leave(request, Errand(user_code=device.user_code))
             if fields.get("answer") != "approve":
                 await self._devices.answer(device, None)
                 return self._done(request, "Denied", "The program that asked was told no. You can close this page.")
             account = await self._people.authenticate(username, fields.get("password", ""), address_of(request))
-            await self._devices.answer(device, account)
+            return await self._approved(request, device, account)
         except UsageError as error:
             return self._ask(request, "", error.message, 409)
         except (LoginRequired, Forbidden, Unavailable) as error:
             return self._approve(request, device, username=username, refusal=error)
+
+    async def approved(self, request: Request, user_code: str, account: Account) -> Response:
+        """`account`, who saw the page and is known by other means, approves what waits under the code."""
+        device = await self._waiting(request, user_code)
+        if isinstance(device, Response):
+            return device
+        return await self._approved(request, device, account)
+
+    async def _approved(self, request: Request, device: Device, account: Account) -> Response:
+        await self._devices.answer(device, account)
         said = f"{device.client.client} is signed in as {account.username}. You can close this page."
         return self._done(request, "Approved", said, good=True)
 
@@ -110,12 +126,11 @@ class DevicePage:
             scopes=[_IN_WORDS.get(word, word) for word in device.scopes.split()],
             old_clients=device.old_clients,
             username=username,
-            notice=_sentence(refusal),
+            notice=sentence(refusal),
+            provider=self._openid.name if self._openid else "",
+            action="/device",
+            errand={"user_code": shown(device.user_code)},
         )
 
     def _done(self, request: Request, headline: str, said: str, *, good: bool = False) -> Response:
         return self._pages.page(request, "done.html", headline=headline, said=said, good=good)
-
-
-def _sentence(refusal: RelayfileError | None) -> str:
-    return "" if refusal is None else refusal.message[:1].upper() + refusal.message[1:] + "."

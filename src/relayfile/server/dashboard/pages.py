@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relayfile.errors import Forbidden
+from relayfile.errors import Forbidden, RelayfileError
 from relayfile.server.keys import Keys
 
 COOKIE: Final = "relayfile_form"
@@ -57,6 +57,8 @@ class Pages:
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Frame-Options"] = "DENY"
+        if not about:  # no form to mark; and on the way back from another site the browser keeps its cookie to itself
+            return response
         secure = request.url.scheme == "https"
         response.set_cookie(COOKIE, word, max_age=3_600, httponly=True, samesite="strict", secure=secure)
         return response
@@ -83,3 +85,8 @@ class Pages:
 
     def _mark(self, word: str, about: str) -> str:
         return self._keys.form_mark(f"{word}\0{about}")
+
+
+def sentence(refusal: RelayfileError | None) -> str:
+    """What a page says about a refusal; nothing when there is none."""
+    return "" if refusal is None else refusal.message[:1].upper() + refusal.message[1:] + "."
