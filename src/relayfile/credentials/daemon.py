@@ -197,8 +197,11 @@ class DaemonLogin:
         return False
 
     def _asked(self, key: Secret) -> core.Enrolled:
-        """What the server says to a sign-in that vouches; an access token that it does not know is renewed, once."""
-        subject = self._shared.token()
+        """What the server says to a sign-in that vouches; an access token that it does not know is renewed, once.
+
+        One that is merely due is good enough for this: the sign-in is left to those who live on it.
+        """
+        subject = self._shared.current() or self._shared.token()
         answer = self._enroller.enrol(self._for.api_url, key, subject, self._for.workspace, self._for.mirror)
         if not isinstance(answer, states.Ended) or not core.doubts_the_sign_in(answer):
             return answer
