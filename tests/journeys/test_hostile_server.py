@@ -8,6 +8,7 @@ from aiohttp import web
 
 from hostile import EPOCH, Hostile, digest_of, put
 from machines import files_below
+from relayfile.mirror import overlaps
 from relayfile.wire import delta
 from relayfile.wire.delta import End, Head, Item, Mark, encode
 from waiting import until
@@ -71,8 +72,10 @@ def test_no_path_and_no_link_leads_out_of_the_root(new_machine, root, outside):
     deep = "/" + "d/" * 1_100 + "z"
     items = [put(path, at) for at, path in enumerate([*bad, *ours, deep], 1)]
     items += [put(path, 50 + at, target, mode="120000") for at, (path, target) in enumerate(links.items())]
-    items += [put(f"{path}/pwned", 70 + at) for at, path in enumerate(links)]
-    items += [put("/d2", 90, b"ok", mode="120000"), put("/d2/x", 91)]
+    through = {f"{path}{path[1:]}": target for path, target in links.items()}  # /ll, /mm …: and a file below each
+    items += [put(path, 60 + at, target, mode="120000") for at, (path, target) in enumerate(through.items())]
+    items += [put(f"{path}/pwned", 70 + at) for at, path in enumerate(through)]
+    items += [put("/d2", 90, b"ok", mode="120000"), put("/d2/x", 91), put("/fine", 92, b"ok", mode="120000")]
     with Hostile(*items, OK) as server:
         machine = mounted(new_machine(), server, root)
         until((root / "ok").exists, within_s=15, what="the honest file is there", evidence=machine.evidence)
@@ -83,10 +86,12 @@ def test_no_path_and_no_link_leads_out_of_the_root(new_machine, root, outside):
         reasons = not_kept(machine, root)
         assert reasons["/../outside/a"].endswith("it has a segment '..'")
         assert "may lie outside" in reasons["m"]
-        assert "a file or a link" in reasons["d2/x"]
+        assert {reasons[path[1:]] for path in [*through, "/d2"]} == {overlaps.REASON}, "a folder wins over a link"
         assert "own things" in reasons[".RELAY/stage/x"]
         found = subprocess.run(["find", ".", "-type", "l"], cwd=root, capture_output=True, check=True)
-        assert found.stdout == b"./d2\n", "no other link was made"
+        assert found.stdout == b"./fine\n", "no other link was made"
+        for path in [*through, "/d2"]:
+            assert (root / path[1:]).is_dir()
         read = subprocess.run(["cat", deep[1:]], cwd=root, capture_output=True, check=True)
         assert read.stdout == b"x", "deeper than Python recurses"
         machine.run("status")

@@ -72,8 +72,13 @@ def test_device_codes_that_are_none_say_only_that(person):
         assert (answer.status, answer.json["error"]) == (400, "expired_token")
 
 
-@pytest.mark.parametrize("target", ["/device", "/api/v1/cli/login?redirect_uri=http://127.0.0.1:5/"])
-def test_pages_cannot_be_framed_cached_or_made_to_run_scripts(person, target):
+@pytest.mark.parametrize("form", ["device", "loopback"])
+def test_pages_cannot_be_framed_cached_or_made_to_run_scripts(person, form):
+    begun = person.http.ok("POST", "/oauth/device_authorization", form={"client_id": "relayfile-cli"})
+    target = {
+        "device": f"/device?user_code={begun['user_code']}",
+        "loopback": "/api/v1/cli/login?redirect_uri=http://127.0.0.1:5/",
+    }[form]
     answer = person.http.ask("GET", target)
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
