@@ -53,3 +53,15 @@ def test_a_person_who_says_no_is_obeyed(new_machine, server):
     assert process.returncode == 4, err
     assert not machine.credentials.exists()
     assert not out
+
+
+def test_a_sign_in_that_is_still_good_is_named_and_kept_unless_asked_otherwise(machine, server):
+    kept = machine.credentials.read_bytes()
+    told = machine.run("login", server.url)
+    assert f"already signed in at {server.url} as {OWNER}" in told.err
+    assert machine.credentials.read_bytes() == kept
+    process, target, code = begin(machine, server, "--replace")
+    answer(server, target, code, "approve")
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert machine.credentials.read_bytes() != kept

@@ -4,6 +4,7 @@ Part of the start-up path: imports nothing that Python has not already loaded.
 """
 
 import os
+import sys
 
 STDOUT, STDERR = 1, 2
 _WIDTH_WITHOUT_TERMINAL = 100
@@ -12,6 +13,14 @@ _WIDTH_WITHOUT_TERMINAL = 100
 def is_terminal(descriptor: int) -> bool:
     """A person may be looking at `descriptor`."""
     return os.isatty(descriptor)
+
+
+def has_browser() -> bool:
+    """A person sits here, at a screen that a browser can open on: not at the other end of a network."""
+    if not is_terminal(STDERR) or any(os.environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY")):
+        return False
+    # Elsewhere a screen is always there; here a browser without one would take over the terminal.
+    return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
 
 
 def width() -> int:

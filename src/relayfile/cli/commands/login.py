@@ -1,26 +1,31 @@
 """`relayfile login`."""
 
 import argparse
+import contextlib
 import sys
+import threading
 import webbrowser
 
 from relayfile.cli import connect
 from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
 from relayfile.cli.output import span
-from relayfile.cli.terminal import STDERR, is_terminal
-from relayfile.client import login
+from relayfile.cli.terminal import has_browser
+from relayfile.client import api, login
+from relayfile.client.transport_sync import SyncClient
 from relayfile.credentials import profiles
 from relayfile.credentials.home import DEFAULT_PROFILE
-from relayfile.errors import UsageError
+from relayfile.credentials.session import Session
+from relayfile.errors import RelayfileError, UsageError
 from relayfile.model import Secret
+from relayfile.wire.auth import WhoAmI
 
 DESCRIPTION = """\
 Sign in to a server. It shows a code and an address; approve it there in any browser, on this machine or on another.
 Scripts sign in with --username and --password-stdin. The login is kept in ~/.relayfile/cloud-credentials.json,
 readable by you alone, and renewed as needed by whatever uses it: mirrors that wait for a sign-in go on by
 themselves within two seconds.
-Without URL: sign in again where you were."""
+Without URL: sign in again where you were. A sign-in that is still good is kept, and named."""
 EXAMPLES = """\
   relayfile login https://files.example.org
   relayfile login                                  again, after the sign-in ended
@@ -36,7 +41,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--password-stdin", action="store_true", help="the password is the first line of stdin")
     parser.add_argument("--no-browser", action="store_true", help="only show the address, open nothing")
     parser.add_argument(
-        "--replace", action="store_true", help="give up the login at another server that is there now"
+        "--replace", action="store_true", help="sign in anew; the login that is there now is given up"
     )
     parser.add_argument(
         "--allow-old-clients",
@@ -64,7 +69,14 @@ def run(asked: argparse.Namespace, context: Context) -> int:
             raise UsageError("stdin held no password. Nothing was changed.", code="no_password")
         signed = login.with_password(url, asked.username, password, old_clients=asked.allow_old_clients)
     else:
-        browser = None if asked.no_browser or not is_terminal(STDERR) else webbrowser.open
+        if not asked.replace and (me := _already(session, url)) is not None:
+            context.output.say(
+                f"already signed in at {url} as {me.username}; `relayfile login --replace` begins anew"
+            )
+            connect.say_what_stands_before(context)
+            context.output.data({"server": url, "account": me.account, "profile": profile}, "")
+            return 0
+        browser = None if asked.no_browser or not has_browser() else _open
         signed = login.sign_in(url, lambda prompt: _show(context, prompt), browser)
     session.adopt(signed.grant, scope=signed.scope, replace=asked.replace)
     state = session.state()
@@ -72,6 +84,27 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     connect.say_what_stands_before(context)
     context.output.data({"server": state.api_url, "account": state.account, "profile": profile}, "")
     return 0
+
+
+def _already(session: Session, url: str) -> WhoAmI | None:
+    """Whose sign-in at `url` is there and good, by the server's own word; None: none is."""
+    if session.state().api_url is None:
+        return None
+    try:
+        with SyncClient(url, session.token, "cli", renew=session.renew_now) as client:
+            return client.call(api.whoami())
+    except RelayfileError:  # whatever stands in its way, a new sign-in mends it or says it better
+        return None
+
+
+def _open(address: str) -> None:
+    """The person's browser is on its way; the command does not wait for it, and needs it for nothing."""
+
+    def open_it() -> None:
+        with contextlib.suppress(webbrowser.Error, OSError):
+            webbrowser.open(address)
+
+    threading.Thread(target=open_it, daemon=True).start()
 
 
 def _address(wanted: str | None, present: str | None, *, replace: bool) -> str:
