@@ -162,3 +162,10 @@ class ProtocolMismatch(RelayfileError):  # noqa: N818
     exit_code = 76
     http_status = 400
     default_code = "protocol_mismatch"
+
+
+def within(raised: BaseException | None) -> RelayfileError | None:
+    """The first error of ours in what was raised: itself, or the first one found in a group of errors."""
+    if isinstance(raised, BaseExceptionGroup):
+        return next(filter(None, map(within, raised.exceptions)), None)
+    return raised if isinstance(raised, RelayfileError) else None

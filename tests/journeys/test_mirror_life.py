@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 
 import pytest
@@ -185,3 +186,32 @@ def test_emptying_a_mirror_halts_only_the_deletions(pair):
     assert "resume" in a.run("status").out, "it says what a person can do"
     a.run("resume", root_a, "--restore")
     pair.until_equal(names)
+
+
+def test_a_directory_deleted_under_a_running_mirror_deletes_nothing_elsewhere_and_says_why_it_stopped(pair):
+    (a, root_a), (_, root_b) = pair.both
+    names = {"one.txt", "two.txt", "three.txt"}
+    for name in names:
+        (root_a / name).write_text(f"{name}\n")
+    pair.until_equal(names)
+    shutil.rmtree(root_a)
+    stopped = a.until_mirror(root_a, lambda one: one["state"] == "stopped", within_s=20, what="the mirror stopped")
+    assert stopped["cause"]["code"] == "root_replaced", stopped["cause"]
+    assert "relayfile mount" in stopped["cause"]["message"]
+    assert files_below(root_b).keys() == names, "nothing was deleted on the other side"
+    a.run("mount", pair.workspace, root_a)
+    pair.until_equal(names)
+
+
+def test_a_daemon_whose_directory_is_elsewhere_is_still_known_and_stopped(pair):
+    (a, root_a), _ = pair.both
+    [daemon] = a.daemons()
+    os.kill(daemon, signal.SIGSTOP)  # it cannot notice
+    try:
+        root_a.rename(root_a.with_name("moved"))
+        [known] = a.run("auth", "status", "--json").json["daemons"]
+        assert known["pid"] == daemon
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    a.run("stop", root_a)
+    assert not a.daemons()

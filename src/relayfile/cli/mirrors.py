@@ -121,6 +121,11 @@ def _known(home: Home) -> str:
 
 
 def rooted_at(home: Home, directory: str | Path) -> Record | None:
-    """The mirror whose root is `directory` itself."""
+    """The mirror whose root is `directory` itself, and not another directory that lies there by now."""
     found = registry.find(home, directory)
-    return found if found and Path(found.directory).resolve() == Path(directory).resolve() else None
+    if found is None or Path(found.directory).resolve() != Path(directory).resolve():
+        return None
+    try:
+        return found if Path(directory).stat().st_ino == found.root_ino else None
+    except OSError:
+        return None

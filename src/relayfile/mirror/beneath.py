@@ -35,7 +35,9 @@ class Beneath:
             self.root = os.open(directory, _FOLDER & ~os.O_NOFOLLOW)
         except OSError as error:
             raise Misconfigured(
-                f"the mirror directory {directory} cannot be opened: {error.strerror}", code="root_unusable"
+                f"the mirror directory {directory} cannot be opened: {error.strerror}. Nothing was changed.",
+                code="root_unusable",
+                hint=f"put it back, or `relayfile mount WORKSPACE {directory}` fills it anew",
             ) from error
         there = os.fstat(self.root)
         self.dev, self.ino = there.st_dev, there.st_ino
@@ -75,7 +77,7 @@ class Beneath:
             raise Halted(
                 f"{self.directory} is no longer the directory that was mounted; nothing was changed on either side",
                 code="root_replaced",
-                hint="put it back, or run `relayfile mount` again",
+                hint=f"put it back, or `relayfile mount WORKSPACE {self.directory}` fills it anew",
             )
         if os.fstat(self.stage).st_nlink == 0 or os.fstat(self.trash).st_nlink == 0:
             for descriptor in (self.stage, self.trash, self.private):

@@ -33,7 +33,7 @@ from relayfile.core.session import LoginState, Phase, as_fields, parked, remedy,
 from relayfile.credentials.home import Home
 from relayfile.credentials.own import Purpose
 from relayfile.credentials.profiles import named
-from relayfile.errors import Halted, LoginRequired, RelayfileError
+from relayfile.errors import Halted, LoginRequired, RelayfileError, within
 from relayfile.mirror import launch, root, status
 from relayfile.mirror.beneath import Beneath
 from relayfile.mirror.control import Control
@@ -85,7 +85,8 @@ def run(home: Home, record: Record, settings: Settings | None = None, ready_fd: 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_life(home, record, settings, says))
     except* RelayfileError as group:
-        error = _first(group)
+        error = within(group)
+        assert error is not None, "the group was split by that class"
         _log.info("ends: %s (%s)", error.message, error.code)
         says.failed(error)
         raise error from group
@@ -326,14 +327,6 @@ def _trouble(login: LoginState) -> Trouble | None:
     if login.phase in {Phase.CONFIG_ERROR, Phase.PERSIST_FAILED} and ended:
         return Trouble("config-error", login.code or login.phase.value, text(login))
     return None
-
-
-def _first(group: BaseExceptionGroup[RelayfileError]) -> RelayfileError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, RelayfileError), "the group was split by that class"
-    return error
 
 
 def _open_log(home: Home, record: Record, settings: Settings, *, to_stderr: bool) -> None:

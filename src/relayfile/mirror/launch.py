@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -30,6 +31,8 @@ STOP_WITHIN_S: Final = 20.0
 READY: Final = "ready"
 LOG: Final = "log"
 _LOOK_EVERY_S: Final = 0.02
+_ANSWER_WITHIN_S: Final = 2.0
+_PEER: Final = struct.Struct("3i")  # unix(7): pid, uid, gid
 _CLASSES: Final = {
     kind.__name__: kind
     for kind in vars(errors).values()
@@ -112,11 +115,16 @@ def stop(home: Home, record: Record, *, within_s: float = STOP_WITHIN_S) -> bool
     return True
 
 
-def pid(home: Home, record: Record) -> int | None:  # noqa: ARG001 - the home is where macOS would have to look
+def pid(home: Home, record: Record) -> int | None:
     """The process that keeps the mirror; None when none does.
 
-    The lease is what counts: the number in its file is believed only while the root is locked.
+    The lease is what counts: the number in its file is believed only while the root is locked. A daemon whose root
+    was deleted or moved away still answers at its control socket.
     """
+    return _holder(record) or _listener(home, record)
+
+
+def _holder(record: Record) -> int | None:
     try:
         root = os.open(record.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -131,6 +139,21 @@ def pid(home: Home, record: Record) -> int | None:  # noqa: ARG001 - the home is
     finally:
         os.close(private)
         os.close(root)
+
+
+def _listener(home: Home, record: Record) -> int | None:
+    """The process at the other end of the mirror's control socket; None when nobody listens there."""
+    if not hasattr(socket, "SO_PEERCRED"):  # only Linux tells in these words
+        return None
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.settimeout(_ANSWER_WITHIN_S)
+        try:
+            asked.connect(registry.control_socket(home, record.id))
+            told = asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        except OSError:
+            return None
+    listener: int = _PEER.unpack(told)[0]
+    return listener
 
 
 def _said(descriptor: int, within_s: float) -> str | None:
@@ -194,9 +217,9 @@ def _lives(process: int) -> bool:
 
 
 def _asked_to_stop(home: Home, record: Record) -> bool:
-    connection = http.client.HTTPConnection("mirror", timeout=2.0)
+    connection = http.client.HTTPConnection("mirror", timeout=_ANSWER_WITHIN_S)
     connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(2.0)
+    connection.sock.settimeout(_ANSWER_WITHIN_S)
     try:
         connection.sock.connect(registry.control_socket(home, record.id))
         connection.request("POST", "/stop")

@@ -36,10 +36,10 @@ class StateFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, raised: BaseException | None, __: object) -> None:
         seen = self._fragment()
         seen["state"] = "stopped"
-        seen["cause"] = None
+        seen["cause"] = status.ending(raised)
         seen["connection"] = "none"
         seen["pid"] = None
         self.write(seen)

@@ -117,7 +117,8 @@ def verify(beneath: Beneath, record: Record) -> None:
         raise Misconfigured(
             f"{record.directory} is not the directory that was mounted. Nothing was changed.",
             code="other_root",
-            hint="run `relayfile mount` again; with --moved if this is a copy that takes the old one's place",
+            hint=f"`relayfile mount WORKSPACE {record.directory}` makes a mirror of it; with --moved if it takes the "
+            "old one's place",
         )
     marked = identity(beneath)
     if marked is None:
@@ -126,7 +127,7 @@ def verify(beneath: Beneath, record: Record) -> None:
         raise Misconfigured(
             f"{record.directory} belongs to another mirror ({marked}) now. Nothing was changed.",
             code="other_root",
-            hint="run `relayfile mount` again",
+            hint=f"`relayfile mount WORKSPACE {record.directory}` makes a mirror of it",
         )
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Final, cast
 
-from relayfile import __version__
+from relayfile import __version__, errors
 from relayfile.credentials.home import Home
 from relayfile.mirror.picture import Cause, Picture, Progress
 from relayfile.mirror.registry import Record
@@ -82,15 +82,9 @@ def stopped(home: Home, record: Record, login: Mapping[str, object] | None = Non
         last: dict[str, object] = {name: known.get(name, value) for name, value in empty.items()}
     except (OSError, ValueError, AttributeError):
         last = dict(empty)
-    ended_well = last["pid"] is None
-    cause = control.Cause(
-        code="stopped" if ended_well else "ended_unexpectedly",
-        message=f"no daemon keeps it{'' if ended_well else ': the last one ended without a word'} · "
-        f"run `relayfile mount {record.directory}`",
-    )
     last |= {
         "state": "stopped",
-        "cause": cause,
+        "cause": _why_stopped(last, record),
         "connection": "none",
         "equal": None,
         "progress": None,
@@ -100,6 +94,13 @@ def stopped(home: Home, record: Record, login: Mapping[str, object] | None = Non
         "login": empty["login"],
     }
     return cast("Fragment", last)
+
+
+def ending(raised: BaseException | None) -> control.Cause | None:
+    """Why a daemon ends, for `stopped`; None: somebody asked it to."""
+    if (error := errors.within(raised)) is None:
+        return None
+    return control.Cause(code=error.code, message=" · ".join(filter(None, (error.message, error.hint))))
 
 
 def save_last(home: Home, seen: Fragment) -> None:
@@ -148,6 +149,17 @@ def progress(done: Progress) -> control.Progress:
         bytes_total=done.bytes_total,
         rate=round(done.rate, 1),
     )
+
+
+def _why_stopped(last: Mapping[str, object], record: Record) -> control.Cause:
+    mend = f"run `relayfile mount {record.directory}`"
+    if last["pid"] is not None:
+        return control.Cause(
+            code="ended_unexpectedly", message=f"no daemon keeps it: the last one ended without a word · {mend}"
+        )
+    if isinstance(why := last["cause"], dict):
+        return control.Cause(code=str(why.get("code")), message=f"no daemon keeps it: {why.get('message')}")
+    return control.Cause(code="stopped", message=f"no daemon keeps it · {mend}")
 
 
 def _cause(cause: Cause | None) -> control.Cause | None:

@@ -29,7 +29,9 @@ def home(place, monkeypatch) -> Home:
 def add(home, place, mirror):
     (place / mirror).mkdir(exist_ok=True)
     home.prepare("mirrors", mirror)
-    record = registry.Record(mirror, f"rw_{mirror}", mirror, str(place / mirror), "http://127.0.0.1:1")
+    root = place / mirror
+    ino = root.stat().st_ino
+    record = registry.Record(mirror, f"rw_{mirror}", mirror, str(root), "http://127.0.0.1:1", root_ino=ino)
     registry.save(home, record)
     return record
 
@@ -53,6 +55,10 @@ def test_without_a_directory_the_working_directory_decides_then_the_only_mirror(
     assert mirrors.the_one(home, None) == two
     assert mirrors.the_one(home, str(place / "one")) == one
     assert mirrors.rooted_at(home, place / "two") == two
+    (place / "one").rename(place / "kept")
+    assert mirrors.rooted_at(home, place / "one") is None, "it is gone"
+    (place / "one").mkdir()
+    assert mirrors.rooted_at(home, place / "one") is None, "another directory lies there"
     assert mirrors.rooted_at(home, place / "two" / "deep") is None
 
 

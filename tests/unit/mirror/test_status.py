@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from relayfile.credentials.home import Home
+from relayfile.errors import Halted
 from relayfile.mirror import registry, status
 from relayfile.mirror.picture import Cause, Picture, Progress, StateWord
 from relayfile.mirror.registry import Record
@@ -78,6 +79,19 @@ def test_a_stopped_mirror_says_what_its_daemon_last_knew_and_claims_nothing(tmp_
     assert (stopped["state"], stopped["equal"], stopped["observed"], stopped["pid"]) == ("stopped", None, 41, None)
     assert stopped["cause"]["code"] == code
     assert "relayfile mount /work/acme" in status.text(stopped)
+
+
+def test_a_mirror_whose_daemon_could_not_go_on_says_why_as_long_as_it_is_stopped(tmp_path):
+    home = Home(tmp_path / "home")
+    registry.save(home, RECORD)
+    seen = drawn(LIVE)
+    gone = Halted("/work/acme is gone", code="root_replaced", hint="put it back")
+    seen["pid"], seen["cause"] = None, status.ending(ExceptionGroup("", [ValueError(), ExceptionGroup("", [gone])]))
+    status.save_last(home, seen)
+    stopped = status.stopped(home, RECORD)
+    assert stopped["cause"]["code"] == "root_replaced"
+    assert "no daemon keeps it: /work/acme is gone · put it back" in status.text(stopped)
+    assert status.ending(KeyboardInterrupt()) is status.ending(None) is None
 
 
 def test_a_mirror_that_never_ran_or_left_rubbish_can_be_drawn(tmp_path):
