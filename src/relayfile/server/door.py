@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 from starlette.requests import HTTPConnection, Request
 
-from relayfile.errors import Unavailable, UsageError
+from relayfile.errors import UsageError
 from relayfile.server.bearer import Access, Bearer, presented
 from relayfile.server.config import Limits
 from relayfile.server.problems import too_large
@@ -107,10 +107,3 @@ def within(limit: int, size: int) -> None:
     """
     if size > limit:
         raise too_large(limit, "a file")
-
-
-def interrupted() -> Unavailable:
-    """The other side went away while it was sending."""
-    return Unavailable(
-        "the request ended before its body did; nothing of it was kept", code="interrupted", status=408
-    )

@@ -12,14 +12,14 @@ from urllib.parse import parse_qsl
 
 import apsw
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from relayfile.errors import NotFound, RelayfileError, RevisionMismatch, UsageError
 from relayfile.model import Digest, TreePath
 from relayfile.server import contents
 from relayfile.server.bearer import Access
-from relayfile.server.door import Door, interrupted, within
+from relayfile.server.door import Door, within
 from relayfile.server.hub import Hub
 from relayfile.server.problems import too_large
 from relayfile.server.requestlog import correlation_of
@@ -264,16 +264,13 @@ class Files:
         """The content that the request's raw body is; a large one lies in the blob folder."""
         limit = self.door.file_limit_bytes
         within(limit, int(request.headers.get("content-length", "0") or 0))
-        try:
-            async for chunk in request.stream():
-                if len(chunk) + incoming.size > limit:
-                    raise too_large(limit, "a file")
-                if incoming.size + len(chunk) > IN_DATABASE_BYTES:
-                    await asyncio.to_thread(incoming.write, chunk)
-                else:
-                    incoming.write(chunk)
-        except ClientDisconnect as error:
-            raise interrupted() from error
+        async for chunk in request.stream():
+            if len(chunk) + incoming.size > limit:
+                raise too_large(limit, "a file")
+            if incoming.size + len(chunk) > IN_DATABASE_BYTES:
+                await asyncio.to_thread(incoming.write, chunk)
+            else:
+                incoming.write(chunk)
         body = None
         if incoming.size > IN_DATABASE_BYTES:
             await asyncio.to_thread(incoming.keep, incoming.digest)

@@ -5,7 +5,7 @@ import math
 from typing import Final
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
@@ -62,6 +62,15 @@ def not_routed(request: Request, error: Exception) -> Response:
     return reply
 
 
+def gone(request: Request, error: Exception) -> Response:
+    """The answer to a request whose sender went away in the middle of its body: only the access log hears it."""
+    assert isinstance(error, ClientDisconnect)
+    ended = Unavailable(
+        "the request ended before its body did; nothing of it was kept", code="interrupted", status=408
+    )
+    return answer(ended, correlation_of(request.scope))
+
+
 def broken(request: Request, error: Exception) -> Response:
     """The answer when this program is wrong. What happened is in the log, under the correlation id."""
     correlation = correlation_of(request.scope)
@@ -75,5 +84,6 @@ def broken(request: Request, error: Exception) -> Response:
 HANDLERS: Final[dict[int | type[Exception], ExceptionHandler]] = {
     RelayfileError: refused,
     HTTPException: not_routed,
+    ClientDisconnect: gone,
     Exception: broken,
 }
