@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from relayfile.core.admission import SUBJECT, Rules
 from relayfile.errors import UsageError
@@ -16,6 +16,11 @@ from relayfile.errors import UsageError
 MIB: Final = 1_048_576
 _UNITS_S: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
+_DURATION_HINT: Final = "write a number and a unit, such as 30s, 30m, 12h or 90d"
+_LEAST_LIFE_S: Final = 0.1
+_LONGEST_DAYS: Final = 3_660
+_TOMBSTONE_DAYS: Final = 36_500
+_ACCOUNT: Final = re.compile(r"[^\W_][\w.@+-]{0,63}")
 
 
 def duration_s(text: str) -> float:
@@ -24,9 +29,31 @@ def duration_s(text: str) -> float:
     Raises:
         UsageError: it is none of these.
     """
-    if not (found := _DURATION.fullmatch(text.strip().lower())):
-        raise UsageError(f"not a duration: {text!r}", hint="write a number and a unit, such as 30s, 30m, 12h or 90d")
-    return float(found[1]) * _UNITS_S[found[2]]
+    if (seconds := _seconds(text)) is None:
+        raise UsageError(f"not a duration: {text!r}", hint=_DURATION_HINT)
+    return seconds
+
+
+def lifetime_s(option: str, text: str, *, or_none: bool = False) -> float:
+    """The seconds that `text` gives the lifetime `option`: 100 ms to ten years, or with `or_none` also 0.
+
+    Raises:
+        UsageError: it is none, or none that tokens or the tables of the server could hold.
+    """
+    seconds = _seconds(text)
+    if seconds is None or not (0 if or_none else _LEAST_LIFE_S) <= seconds <= _LONGEST_DAYS * _UNITS_S["d"]:
+        allowed = f"{'0s' if or_none else '100ms'} to {_LONGEST_DAYS}d"
+        raise UsageError(
+            f"{option} must be {allowed}, not {text[:40]!r}. Nothing was started.",
+            hint=_DURATION_HINT,
+            code="lifetime",
+        )
+    return seconds
+
+
+def _seconds(text: str) -> float | None:
+    found = _DURATION.fullmatch(text.strip().lower())
+    return float(found[1]) * _UNITS_S[found[2]] if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +82,57 @@ def host_and_port(text: str) -> tuple[str, int]:
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - the caller asked for every interface
 
 
+def public_url(text: str) -> str:
+    """`text` as the address that clients and browsers are told.
+
+    Raises:
+        UsageError: nobody could ask there.
+    """
+    if _address(text) is None:
+        shown = text.rpartition("@")[2]  # what stands before it may be a password
+        raise UsageError(
+            f"--public-url must be https://HOST or http://HOST:PORT, and a path if need be, not {shown[:120]!r}. "
+            "Nothing was started.",
+            hint="write it as a browser there shows it",
+            code="public_url",
+        )
+    return text
+
+
+def _address(text: str) -> SplitResult | None:
+    """The parts of an http or https address without a user, a query or a fragment; None: it is no such address."""
+    if not text.isprintable() or any(mark in text for mark in " ?#"):  # urlsplit would drop a line break unseen
+        return None
+    try:
+        where = urlsplit(text)
+        _ = where.port
+    except ValueError:
+        return None
+    return where if where.scheme in {"https", "http"} and where.hostname and "@" not in where.netloc else None
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """The account that an unattended first start creates; ignored, with a notice, when accounts exist (R45)."""
 
     name: str | None = None
     password_file: Path | None = None
+
+
+def owner_name(text: str) -> str:
+    """`text` as the name of the first account: one that an option, a table and a log can hold as it is.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not _ACCOUNT.fullmatch(text):
+        raise UsageError(
+            f"--owner must be 1 to 64 letters, digits and . _ - @ +, beginning with a letter or digit, "
+            f"not {text[:80]!r}. Nothing was started.",
+            hint="leave --owner out to use your user name",
+            code="owner_name",
+        )
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +155,7 @@ def issuer(text: str) -> str:
     Raises:
         UsageError: it is none, or whoever is on the way could answer in its place.
     """
-    try:
-        where = urlsplit(text)
-        plain = bool(where.hostname) and not where.query and not where.fragment and "@" not in where.netloc
-        _ = where.port
-    except ValueError:
-        where, plain = urlsplit(""), False
-    if not plain or where.scheme not in {"https", "http"}:
+    if (where := _address(text)) is None:
         raise UsageError(f"not the address of a provider: {text!r}", hint="write it as the provider does: https://…")
     if where.scheme == "http" and where.hostname not in {"127.0.0.1", "localhost", "::1"}:
         raise UsageError(
@@ -152,6 +218,21 @@ class Limits:
     body_bytes: int = 16 * MIB
     file_bytes: int = 1_024 * MIB
     prune_tombstones_days: float | None = None
+
+
+def tombstone_days(days: float) -> float:
+    """`days` as the time that deletions are remembered.
+
+    Raises:
+        UsageError: it is less than nothing, no number, or longer than the clock of the log reaches.
+    """
+    if not 0 <= days <= _TOMBSTONE_DAYS:
+        raise UsageError(
+            f"--prune-tombstones must be 0 to {_TOMBSTONE_DAYS} days, not {days:g}. Nothing was started.",
+            hint="leave it out to keep them for ever",
+            code="prune_tombstones",
+        )
+    return days
 
 
 @dataclass(frozen=True, slots=True)

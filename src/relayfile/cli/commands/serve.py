@@ -1,6 +1,7 @@
 """`relayfile serve`: the server."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -82,38 +83,56 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     from relayfile.server import config
     from relayfile.server.serve import serve
 
-    if asked.owner_password_file and not asked.owner:
+    if asked.owner_password_file and asked.owner is None:
         raise UsageError(
             "--owner-password-file says whose password? Nothing was started.",
             hint="add --owner NAME",
             code="no_owner",
         )
     host, port = config.host_and_port(asked.listen)
-    ages = {
-        "access_ttl_s": asked.access_ttl,
-        "refresh_ttl_s": asked.refresh_ttl,
-        "absolute_ttl_s": asked.absolute_ttl,
-        "refresh_overlap_s": asked.refresh_overlap,
-    }
-    limits = {"prune_tombstones_days": asked.prune_tombstones}
+    public_url = None if asked.public_url is None else config.public_url(asked.public_url)
+    owner = None if asked.owner is None else config.owner_name(asked.owner)
+    limits = config.Limits()
+    if asked.prune_tombstones is not None:
+        limits = replace(limits, prune_tombstones_days=config.tombstone_days(asked.prune_tombstones))
     if asked.body_limit is not None:
         if asked.body_limit < 1:
             raise UsageError("--body-limit must be at least 1 MiB. Nothing was started.", code="body_limit")
-        limits["body_bytes"] = asked.body_limit * config.MIB
+        limits = replace(limits, body_bytes=asked.body_limit * config.MIB)
+    lifetimes = _lifetimes(asked)
     openid = _openid(asked)
     data = asked.data or context.home.prepare("server")
     return serve(
         config.Settings(
             data=data.absolute(),
             keys=asked.keys and asked.keys.absolute(),
-            listen=config.Listen(host, port, asked.public_url, asked.ready_file),
-            owner=config.Owner(asked.owner, asked.owner_password_file),
-            lifetimes=config.Lifetimes(**{name: config.duration_s(text) for name, text in ages.items() if text}),
-            limits=config.Limits(**limits),
+            listen=config.Listen(host, port, public_url, asked.ready_file),
+            owner=config.Owner(owner, asked.owner_password_file),
+            lifetimes=lifetimes,
+            limits=limits,
             logs=config.Logs(access=not asked.no_access_log, to_stderr=asked.log_requests_to_stderr),
             openid=openid,
         )
     )
+
+
+def _lifetimes(asked: argparse.Namespace) -> "config.Lifetimes":
+    """How long everything lives: as was said, else as usual.
+
+    Raises:
+        UsageError: one of them is none.
+    """
+    from relayfile.server import config
+
+    said = {
+        "access_ttl_s": ("--access-ttl", asked.access_ttl),
+        "refresh_ttl_s": ("--refresh-ttl", asked.refresh_ttl),
+        "absolute_ttl_s": ("--absolute-ttl", asked.absolute_ttl),
+    }
+    ages = {name: config.lifetime_s(option, text) for name, (option, text) in said.items() if text is not None}
+    if asked.refresh_overlap is not None:
+        ages["refresh_overlap_s"] = config.lifetime_s("--refresh-overlap", asked.refresh_overlap, or_none=True)
+    return config.Lifetimes(**ages)
 
 
 def _openid(asked: argparse.Namespace) -> "config.OpenIdConnect | None":
