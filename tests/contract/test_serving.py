@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -131,6 +132,27 @@ def test_pruned_tombstones_expire_the_cursors_that_would_miss_them(start_server,
     assert answer("since=1&start=3") == (410, "cursor_expired")
     assert answer("since=4") == (200, "")
     assert answer("since=1&start=4") == (200, ""), "a generation begun after the deletion misses nothing"
+
+
+@pytest.mark.parametrize("size", [5_000, 1_200_000])
+def test_a_disk_that_fills_up_is_told_to_the_client_alone_and_keeps_no_piece(server, observer, size):
+    http, pid = observer(server), server.process.pid
+    at, body = workspace(http), b"x" * size
+    said = server.said()
+
+    def put():
+        headers = {"Content-Type": "application/octet-stream"}
+        return http.ask("PUT", f"/v1/workspaces/{at}/fs/file?path=/a", raw=body, headers=headers)
+
+    usual = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (4_096, usual[1]))
+    refused = put()
+    assert (refused.status, refused.json["code"]) == (503, "storage_unavailable")
+    assert not list((server.data / "blobs" / "incoming").iterdir())
+    assert server.said() == said
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, usual)
+    assert put().status == 202
+    assert http.content(at, "/a") == body
 
 
 def test_a_body_limit_can_be_set_and_is_named(start_server, observer):

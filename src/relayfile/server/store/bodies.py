@@ -5,7 +5,8 @@ A file in DATA/blobs is complete and synced, with its folder, before any commit 
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
@@ -42,7 +43,11 @@ class BlobFolder:
                 incoming.keep(digest)
 
     def receive(self) -> "Incoming":
-        """A place to write a content of yet unknown digest into."""
+        """A place to write a content of yet unknown digest into.
+
+        Raises:
+            Unavailable: the disk refuses it.
+        """
         return Incoming(self, self._incoming / secrets.token_hex(16))
 
     def read(self, digest: Digest) -> bytes:
@@ -58,20 +63,26 @@ class BlobFolder:
 
 
 class Incoming:
-    """One content being received. What is not kept is gone when the `with` block ends."""
+    """One content being received. What is not kept is gone when the `with` block ends.
+
+    Raises:
+        Unavailable: the disk refuses it; so does each method that writes.
+    """
 
     def __init__(self, folder: BlobFolder, path: Path) -> None:
         self._folder = folder
         self._path = path
         self._hash = sha256()
         self.size = 0
-        self._file = path.open("xb")
+        with _saving():
+            self._file = path.open("xb")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # what is thrown away here; whatever was kept or read has been flushed before
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
     @property
@@ -80,27 +91,22 @@ class Incoming:
         return Digest(self._hash.digest())
 
     def write(self, chunk: bytes) -> None:
-        """`chunk` is appended.
-
-        Raises:
-            Unavailable: the disk refuses it.
-        """
+        """`chunk` is appended."""
         self._hash.update(chunk)
         self.size += len(chunk)
-        try:
+        with _saving():
             self._file.write(chunk)
-        except OSError as error:
-            raise _refused(error) from error
 
     def read(self) -> bytes:
         """Everything written so far."""
-        self._file.flush()
-        return self._path.read_bytes()
+        with _saving():
+            self._file.flush()
+            return self._path.read_bytes()
 
     def keep(self, digest: Digest) -> None:
         """It lies under its digest. Durable: file and folder are synced."""
         target = self._folder.path(digest)
-        try:
+        with _saving():
             self._file.flush()
             os.fsync(self._file.fileno())
             if not target.parent.exists():
@@ -108,16 +114,18 @@ class Incoming:
                 _sync_folder(target.parent.parent)
             self._path.replace(target)
             _sync_folder(target.parent)
-        except OSError as error:
-            raise _refused(error) from error
 
 
-def _refused(error: OSError) -> Unavailable:
-    return Unavailable(
-        f"the server could not save: {error.strerror}; nothing of this request was kept",
-        code="storage_unavailable",
-        hint="free disk space where the server keeps its data, then repeat",
-    )
+@contextmanager
+def _saving() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            f"the server could not save: {error.strerror}; nothing of this request was kept",
+            code="storage_unavailable",
+            hint="free disk space where the server keeps its data, then repeat",
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:
