@@ -70,6 +70,37 @@ def test_a_data_folder_that_is_a_file_is_a_misconfiguration(place):
     assert serve(place / "data", "--listen", "127.0.0.1:0").returncode == 78
 
 
+def spoiled(database, how):
+    if how == "garbage":
+        database.write_bytes(b"garbage")
+    elif how == "in the middle":
+        whole = database.read_bytes()
+        database.write_bytes(whole[:4_096] + b"\xa5" * (len(whole) - 4_096))
+    else:
+        database.unlink()
+        database.mkdir()
+    return database.read_bytes() if database.is_file() else None
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "next_step"),
+    [("garbage", 70, "a backup"), ("in the middle", 70, "a backup"), ("a folder", 78, "move it away")],
+)
+def test_a_spoiled_database_is_named_left_as_it_is_and_the_next_step_told(server, how, code, next_step):
+    server.stop()
+    database = server.data / "relayfile.db"
+    for name in ("relayfile.db-wal", "relayfile.db-shm"):
+        (server.data / name).unlink(missing_ok=True)
+    left = spoiled(database, how)
+    ran = serve(server.data, "--listen", "127.0.0.1:0")
+    assert ran.returncode == code
+    assert str(database) in ran.stderr
+    assert "Nothing was changed" in ran.stderr
+    assert next_step in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert left is None or database.read_bytes() == left
+
+
 def test_the_ready_file_holds_the_real_address_and_nothing_is_readable_by_others(start_server, place):
     server = start_server(options=("--ready-file", str(place / "ready")))
     assert (place / "ready").read_text().strip() == server.url

@@ -8,16 +8,16 @@ a lone request never waits for company (R32).
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
 import apsw
 
-from relayfile.errors import Damaged, Unavailable
+from relayfile.errors import Damaged, Misconfigured, Unavailable
 
 T = TypeVar("T")
 
@@ -33,23 +33,50 @@ def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
     """A connection with the settings that durability and speed depend on (R41).
 
     Raises:
-        Damaged: SQLite here is older than 3.51.3, whose WAL can corrupt a database.
+        Damaged: SQLite here is older than 3.51.3, whose WAL can corrupt a database; or as `sound`.
+        Misconfigured: as `sound`.
     """
     found = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
     if found < OLDEST_SQLITE:
         raise Damaged(f"SQLite {apsw.sqlite_lib_version()} can corrupt a WAL database; 3.51.3 or newer is needed")
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-    connection = apsw.Connection(str(path), flags=flags)
-    connection.set_busy_timeout(5_000)
-    connection.pragma("cache_size", -65_536)
-    connection.pragma("foreign_keys", 1)
-    if readonly:
-        connection.pragma("query_only", 1)
-    else:
-        connection.pragma("journal_mode", "wal")
-        connection.pragma("synchronous", "full")
-        connection.pragma("wal_autocheckpoint", 4_000)
+    with sound(path):
+        connection = apsw.Connection(str(path), flags=flags)
+        connection.set_busy_timeout(5_000)
+        connection.pragma("cache_size", -65_536)
+        connection.pragma("foreign_keys", 1)
+        if readonly:
+            connection.pragma("query_only", 1)
+        else:
+            connection.pragma("journal_mode", "wal")
+            connection.pragma("synchronous", "full")
+            connection.pragma("wal_autocheckpoint", 4_000)
     return connection
+
+
+@contextmanager
+def sound(path: Path) -> Iterator[None]:
+    """What is done inside found a database in the file at `path`, one that can be read as far as was needed.
+
+    Raises:
+        Damaged: it holds none, or a broken one.
+        Misconfigured: it cannot be opened.
+    """
+    try:
+        yield
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        name = path.name
+        raise Damaged(
+            f"the database {path} is damaged: {error}. Nothing was changed.",
+            hint=f"move {name} and what begins with {name}- away, put a backup of {name} there, leave high-water "
+            "beside it as it is (it tells that a backup was restored), and start again",
+        ) from error
+    except apsw.CantOpenError as error:
+        raise Misconfigured(
+            f"the database {path} cannot be opened: {error}. Nothing was changed.",
+            hint="if it is no file, move it away; else let this user read and write it and its folder",
+            code="database_unusable",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
