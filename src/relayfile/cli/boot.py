@@ -20,7 +20,9 @@ def main() -> int:
             _write_out(text)
             return 0
         from relayfile.cli.main import run
+        from relayfile.credentials import dumps
 
+        dumps.forbid()
         return run(words)
     except KeyboardInterrupt:
         return 130
