@@ -122,7 +122,8 @@ def test_what_was_acknowledged_survives_kill_9(server, observer):
     assert http.content(at, "/last") == b"x" * 2_000_000
 
 
-def test_a_restored_database_gets_a_new_epoch_and_never_hands_out_a_position_twice(server, observer, place):
+def test_a_restored_database_gets_a_new_epoch_and_never_hands_out_a_position_twice(start_server, observer, place):
+    server = start_server(expected=["every workspace goes on"])
     http = observer(server)
     at = workspace(http)
     http.bulk(at, [("/a", "1")])
@@ -142,6 +143,24 @@ def test_a_restored_database_gets_a_new_epoch_and_never_hands_out_a_position_twi
     assert frames(http, at)[0].epoch != epoch
     http.bulk(at, [("/d", "1")])
     assert frames(http, at)[-1].cursor > known
+
+
+def test_a_high_water_that_is_garbage_is_told_at_the_start_with_what_follows_and_only_once(start_server, observer):
+    server = start_server(expected=["every workspace goes on"])
+    http = observer(server)
+    at = workspace(http)
+    http.bulk(at, [("/a", "1")])
+    server.stop()
+    (server.data / "high-water").write_text("not the count that was written here")
+    http = observer(server.start())
+    told = [line for line in server.said().splitlines() if "every workspace goes on" in line]
+    assert len(told) == 1
+    assert str(server.data / "high-water") in told[0]
+    epoch = frames(http, at)[0].epoch
+    server.stop()
+    http = observer(server.start())
+    assert frames(http, at)[0].epoch == epoch
+    assert server.said().count("every workspace goes on") == 1
 
 
 def test_pruned_tombstones_expire_the_cursors_that_would_miss_them(start_server, observer):

@@ -18,6 +18,8 @@ from relayfile.server.store.feed import new_epoch
 FILE: Final = "high-water"
 SYNC_EVERY_S: Final = 1.0
 _WIDTH: Final = 20
+_MOST_DIGITS: Final = 15
+"""No log comes that far, and 18 digits are the most that a revision may have."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,11 +34,12 @@ class HighWater:
         self._descriptor: int | None = None
 
     def read(self) -> int | None:
-        """The count it holds; None when the file is lost or no number."""
+        """The count it holds; None when the file is lost or holds none."""
         try:
-            return int(self._path.read_text("ascii"))
-        except (FileNotFoundError, ValueError):
+            text = self._path.read_text("ascii").strip()
+        except (FileNotFoundError, UnicodeDecodeError):
             return None
+        return int(text) if text.isdigit() and len(text.lstrip("0")) <= _MOST_DIGITS else None
 
     def committed(self, connection: apsw.Connection) -> None:
         """The file holds the database's count; it is synced at most once a second.
@@ -49,6 +52,7 @@ class HighWater:
         try:
             if self._descriptor is None:
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                os.ftruncate(self._descriptor, _WIDTH)  # the rest of something longer would make this no number again
             os.pwrite(self._descriptor, b"%0*d" % (_WIDTH, count), 0)
             self._written = count
             if (now := time.monotonic()) - self._synced_at >= SYNC_EVERY_S:
@@ -75,6 +79,8 @@ def resume(connection: apsw.Connection, known: int | None, *, now_s: float) -> b
 
     `known` is what the file says; None means the file is lost.
 
+    Whoever runs the server is told by a warning why, and what follows.
+
     Once: the moved heads are counted, so the next start finds nothing restored.
     """
     count = handed_out(connection)
@@ -87,4 +93,14 @@ def resume(connection: apsw.Connection, known: int | None, *, now_s: float) -> b
         connection.execute("UPDATE log SET head = head + ?, epoch = ? WHERE id = ?", (jump, new_epoch(), log))
         count += jump
     connection.execute("UPDATE continuity SET handed_out = ?", (max(count, known or 0),))
+    file = Path(connection.filename).with_name(FILE)
+    why = (
+        f"{file} is lost or holds no count" if known is None else f"{file} knows of later positions than the database"
+    )
+    _log.warning(
+        "%s: this is taken for a backup that was put back. So that no position is handed out twice, every workspace "
+        "goes on %d positions further under a new epoch; a mirror observes it again from 0. No content was changed",
+        why,
+        jump,
+    )
     return True
