@@ -87,6 +87,14 @@ def test_a_cursor_that_cannot_be_served_is_told_by_its_code(client, query, code)
     assert client.ask("GET", "fs/delta?since=0&epoch=whatever").status == 200, "0 is always served"
 
 
+def test_a_cursor_without_its_epoch_is_told_that_this_is_what_it_lacks(client):
+    client.write("/a")
+    answer = client.ask("GET", "fs/delta?since=1")
+    assert (answer.status, answer.json["code"]) == (410, "cursor_expired")
+    assert "names no epoch" in answer.json["message"]
+    assert "epoch=" in answer.json["hint"]
+
+
 def test_bodies_come_inline_up_to_what_the_reader_asked_for(client):
     client.write("/small", "x" * 10)
     client.write("/large", "x" * 70_000)

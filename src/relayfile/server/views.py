@@ -70,10 +70,16 @@ class View:
         """A cursor of `epoch` still means something in this view.
 
         Raises:
-            CursorExpired: `view_changed` when only the view is another one, else `cursor_expired`.
+            CursorExpired: `view_changed` when only the view is another one, else `cursor_expired`; a cursor without
+                an epoch may be of any log (R17).
         """
         if epoch == self.epoch:
             return
+        if not epoch:
+            raise CursorExpired(
+                "the cursor names no epoch, so it may be of another log",
+                hint="give epoch= as the answer said that the cursor is from, or observe again from 0",
+            )
         if epoch.partition(".")[0] == self.log.epoch:
             raise CursorExpired("what this sign-in may see has changed; observe again from 0", code="view_changed")
         raise CursorExpired("the log was restored and has a new epoch; observe again from 0")
