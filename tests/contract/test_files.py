@@ -122,8 +122,23 @@ def test_a_symbolic_link_is_its_target(client):
 
 
 @pytest.mark.parametrize(
-    ("mode", "kept"), [(420, 420), (493, 493), ("0755", 493), ("600", 420), (0o100, 493), (None, 420)]
+    ("mode", "kept"),
+    [(420, 420), (493, 493), ("0755", 493), ("600", 420), (0o100, 493), (0o100755, 493), (None, 420)],
 )
 def test_modes_are_normalised_and_told_as_numbers(client, mode, kept):
     client.write("/a", mode=mode)
     assert client.ok("GET", "fs/file?path=/a")["mode"] == kept
+
+
+@pytest.mark.parametrize("mode", [10**22, -5, 0o40755, 0o200644, "-5", "7" * 30, "rwx", "689"])
+def test_a_mode_that_no_file_has_is_refused_by_every_door_and_alone(client, mode):
+    answer = client.bulk({"path": "/a", "content": "x", "mode": mode}, {"path": "/b", "content": "x"})
+    assert ([each["code"] for each in answer["errors"]], answer["written"]) == (["invalid_content"], 1)
+    refused = [put(client, "/a", {"content": "x", "mode": mode})]
+    if isinstance(mode, str):
+        raw = {"Content-Type": "application/octet-stream", "X-Relayfile-Mode": mode}
+        refused.append(client.ask("PUT", "fs/file?path=/a", raw=b"x", headers=raw))
+    for each in refused:
+        assert (each.status, each.json["code"]) == (400, "invalid_content")
+        assert str(mode)[:40] in each.json["message"]
+    assert client.ask("GET", "fs/file?path=/a").status == 404

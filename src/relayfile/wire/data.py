@@ -23,6 +23,8 @@ MAX_BULK_READ_BYTES: Final = 32 * 1024 * 1024
 MAX_BLOBS: Final = 1_000
 PUTS: Final = frozenset({"", "put", "write", "upsert"})
 TYPES: Final = frozenset({"", "file", "symlink"})
+_FILE_TYPES: Final = frozenset({0, 0o10})
+"""What may stand before the permission bits of a mode: nothing, or that it is a regular file."""
 
 Base64: TypeAlias = Literal["", "base64"]
 """How content stands in JSON: as text, or as base64 where its bytes are no text or its writer wished so."""
@@ -428,10 +430,10 @@ def error_json(error: RelayfileError, correlation_id: str) -> bytes:
 
 
 def mode_of(mode: int | str | None, *, symlink: bool) -> Mode | None:
-    """The mode that a JSON body means: 420 and `"0644"` are a file, any execute bit is an executable; None keeps.
+    """The mode that a request means: 420 and `"0644"` are a file, any execute bit is an executable; None keeps.
 
     Raises:
-        UsageError: code `invalid_content`: a text that is no octal number.
+        UsageError: code `invalid_content`: a text that is no octal number, or a number that no file has.
     """
     if symlink or mode in {SYMLINK, 0o120000}:
         return SYMLINK
@@ -439,8 +441,18 @@ def mode_of(mode: int | str | None, *, symlink: bool) -> Mode | None:
         return None
     try:
         bits = int(mode, 8) if isinstance(mode, str) else mode
-    except ValueError as error:
-        raise UsageError(f"not a file mode: {str(mode)[:40]!r}", code="invalid_content") from error
+    except ValueError:
+        bits = -1
+    if bits >> 12 not in _FILE_TYPES:
+        raise UsageError(
+            f"not a file mode: {str(mode)[:40]!r}",
+            code="invalid_content",
+            hint="permission bits: 420, or as text 0644",
+        )
+    return _by_bits(bits)
+
+
+def _by_bits(bits: int) -> Mode:
     return EXECUTABLE if bits & 0o111 else REGULAR
 
 
@@ -451,7 +463,7 @@ def mode_number(mode: Mode) -> int:
 
 def mode_shown(shown: FileRead | TreeEntry) -> Mode:
     """The mode that an answer tells."""
-    return mode_of(shown.mode, symlink=shown.type == "symlink") or REGULAR
+    return SYMLINK if shown.type == "symlink" else _by_bits(shown.mode)
 
 
 def if_match(text: str) -> int | None:
