@@ -56,6 +56,7 @@ class Authority:
         self.access_ttl_s = access_ttl_s
         self.latency_s = latency_s
         self.oauth = True
+        self.closed: dict[str, Said] = {}
         self.lose = lambda _: False
         self.instead = lambda _: None
         self.families: dict[str, Family] = {}
@@ -158,6 +159,9 @@ class _Door(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         authority.requests[self.path] += 1
+        if self.path in authority.closed:
+            self.say(authority.closed[self.path])
+            return
         number = authority.requests[self.path]
         if self.path == "/oauth/revoke":
             authority.revoked.append(parse_qs(body)["token"][0])

@@ -33,7 +33,8 @@ class Ledger:
 
     # ------------------------------------------------------------------------ what a session's exchange must do
 
-    def renew(self, api_url, refresh_token, nonce, stop):
+    def renew(self, grant, nonce, stop):
+        refresh_token = grant.refresh_token
         _, name, generation = refresh_token.reveal().split(".")
         decision = rotate(
             self.families[name], Presented(int(generation)), Proof(nonce.reveal().encode()), self.now(), POLICY

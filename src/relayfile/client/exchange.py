@@ -32,6 +32,7 @@ from relayfile.wire.credentials import seconds
 
 OAUTH_PATH: Final = "/oauth/token"
 V1_PATH: Final = "/api/v1/auth/token/refresh"
+NO_SUCH_DOOR: Final = frozenset({404, 405})
 _CHANCE: Final = random.SystemRandom().random
 
 
@@ -54,17 +55,20 @@ class TokenExchange:
         self._reach = reach
         self._speaks_oauth: dict[str, bool] = {}
 
-    def renew(self, api_url: str, refresh_token: Secret, nonce: Secret, stop: Callable[[], bool]) -> Outcome:
-        """What became of presenting the token, after at most four attempts within the holder's budget.
+    def renew(self, grant: Grant, nonce: Secret, stop: Callable[[], bool]) -> Outcome:
+        """What became of presenting the refresh token, after at most four attempts within the holder's budget.
 
         Once: by the nonce, which is the same in each attempt and in every later call for this token.
         """
         try:
-            origin = Origin.parse(api_url)
+            origin = Origin.parse(grant.api_url)
         except UsageError as error:
             return Unanswered(error.message, maybe_sent=False)
+        if grant.generation is not None:
+            # Only the OAuth door tells generations: this very token came from there, so nobody needs to ask for it.
+            self._speaks_oauth.setdefault(origin.url, True)
         return repeated(
-            lambda until: self._attempt(origin, refresh_token, nonce, until),
+            lambda until: self._attempt(origin, grant, nonce, until),
             self._clock,
             self._chance,
             self._limits,
@@ -89,37 +93,44 @@ class TokenExchange:
 
     # ---------------------------------------------------------------------------------- one attempt
 
-    def _attempt(self, origin: Origin, refresh_token: Secret, nonce: Secret, until: float) -> Outcome:
+    def _attempt(self, origin: Origin, grant: Grant, nonce: Secret, until: float) -> Outcome:
+        presented = False
         try:
-            oauth = self._oauth(origin, until)
+            while True:
+                oauth = self._oauth(origin, until)
+                if isinstance(oauth, Unanswered):
+                    return oauth
+                again, presented = presented, True
+                received = self._presented(origin, grant, nonce, until, oauth=oauth)
+                if received.answer.status not in NO_SUCH_DOOR or again:
+                    return outcome_of(received, oauth_grant if oauth else _v1_grant)
+                # The door is gone: the server is asked what it speaks now.
+                del self._speaks_oauth[origin.url]
         except NotSentError as error:
             return Unanswered(str(error), maybe_sent=False, kind=error.kind)
         except MaybeSentError as error:
-            return Unanswered(str(error), maybe_sent=False, kind=Kind.UNREACHABLE)
-        if isinstance(oauth, Unanswered):
-            return oauth
-        try:
-            if oauth:
-                form = {
-                    "grant_type": GRANT_REFRESH,
-                    "client_id": CLIENT_ID,
-                    "refresh_token": refresh_token.reveal(),
-                    "refresh_nonce": nonce.reveal(),
-                }
-                received = self._carrier.send(origin, "POST", OAUTH_PATH, FORM, urlencode(form), until, self._reach)
-                return outcome_of(received, oauth_grant)
-            body = msgspec.json.encode({"refreshToken": refresh_token.reveal()}).decode()
-            received = self._carrier.send(origin, "POST", V1_PATH, JSON, body, until, self._reach)
-            return outcome_of(received, _v1_grant)
-        except NotSentError as error:
-            return Unanswered(str(error), maybe_sent=False, kind=error.kind)
-        except MaybeSentError as error:
-            return Unanswered(str(error), maybe_sent=True, kind=Kind.LOST)
+            kind = Kind.LOST if presented else Kind.UNREACHABLE
+            return Unanswered(str(error), maybe_sent=presented, kind=kind)
+
+    def _presented(self, origin: Origin, grant: Grant, nonce: Secret, until: float, *, oauth: bool) -> Received:
+        """The answer of one door to the refresh token; of v1's, which takes no nonce, where there is no other."""
+        token = grant.refresh_token.reveal() if grant.refresh_token else ""
+        if not oauth:
+            body = msgspec.json.encode({"refreshToken": token}).decode()
+            return self._carrier.send(origin, "POST", V1_PATH, JSON, body, until, self._reach)
+        form = {
+            "grant_type": GRANT_REFRESH,
+            "client_id": CLIENT_ID,
+            "refresh_token": token,
+            "refresh_nonce": nonce.reveal(),
+        }
+        return self._carrier.send(origin, "POST", OAUTH_PATH, FORM, urlencode(form), until, self._reach)
 
     def _oauth(self, origin: Origin, until: float) -> bool | Unanswered:
-        """Whether the server has the OAuth door; a server of v1 only answers its metadata with 404. Asked once.
+        """Whether the server has the OAuth door; a server of v1 only answers its metadata with 404.
 
-        The question carries no token, so that no refresh token is ever presented to a route that may not exist.
+        Asked once, and again when a door is gone. The question carries no token, so that no refresh token is
+        presented to a route that the server was never known to have.
         """
         if (known := self._speaks_oauth.get(origin.url)) is not None:
             return known

@@ -16,15 +16,17 @@ from relayfile.credentials.clock import Clock
 from relayfile.credentials.file import CredentialFile
 from relayfile.credentials.lock import Lock, Note
 from relayfile.errors import Damaged, LoginRequired, Unavailable
-from relayfile.model import Secret
+from relayfile.model import Grant, Secret
 from relayfile.wire.credentials import Content, Ending, History, Obtained, Pair, Trouble, fingerprint
 
 
 class Exchange(Protocol):
     """How a refresh token travels to its server."""
 
-    def renew(self, api_url: str, refresh_token: Secret, nonce: Secret, stop: Callable[[], bool]) -> core.Answer:
-        """What became of presenting the token; repeats it, with the same nonce, until `stop()` or its budget ends."""
+    def renew(self, grant: Grant, nonce: Secret, stop: Callable[[], bool]) -> core.Answer:
+        """What became of presenting the grant's refresh token; repeats it, with the same nonce, until `stop()` or its
+        budget ends.
+        """
 
     def revoke(self, api_url: str, refresh_token: Secret, reason: str) -> bool:
         """Whether the server was told that this login is over, and why. One attempt."""
@@ -199,7 +201,7 @@ class Renewal:
         except OSError as error:
             raise self._file.unwritable(error) from error
         with interruption.deferred():
-            answer = self._exchange.renew(grant.api_url, grant.refresh_token, nonce, interruption.pending)
+            answer = self._exchange.renew(grant, nonce, interruption.pending)
             verdict = core.after_answer(answer, family=grant.family, generation=grant.generation, scope=pair.scope)
             if verdict is core.Verdict.COMMIT and isinstance(answer, core.Renewed):
                 return self._commit(content, pair, self._successor(pair, answer, after_rejection=after_rejection))

@@ -10,11 +10,14 @@ import pytest
 import logins
 from fake_authority import Authority, Said
 from logins import Turned
+from relayfile.client.exchange import OAUTH_PATH, V1_PATH
 from relayfile.core.schedule import Limits
 from relayfile.core.session import as_fields, text
 from relayfile.errors import LoginRequired, Unavailable, UsageError
 from relayfile.model import Secret
 from relayfile.wire.credentials import fingerprint
+
+METADATA_PATH = "/.well-known/oauth-authorization-server"
 
 
 @pytest.fixture
@@ -285,10 +288,47 @@ def test_an_extra_field_counts_only_while_it_belongs_to_the_token_beside_it(auth
 
 def test_a_server_of_v1_only_is_asked_at_its_own_door(authority, path):
     authority.oauth = False
-    mine = logins.signed_in(path, authority.grant(expires_in_s=0))
+    mine = logins.signed_in(path, replace(authority.grant(expires_in_s=0), family=None, generation=None))
     assert mine.token().reveal().split(".")[1] == "2"
-    assert authority.requests["/oauth/token"] == 0
-    assert authority.requests["/api/v1/auth/token/refresh"] == 1
+    assert authority.requests == {METADATA_PATH: 1, V1_PATH: 1}
+
+
+def test_a_renewal_is_one_request_also_of_a_process_that_never_met_the_server(authority, path):
+    logins.signed_in(path, authority.grant(expires_in_s=0))
+    assert logins.session(path).token().reveal().split(".")[1] == "2"
+    assert authority.requests == {OAUTH_PATH: 1}
+
+
+@pytest.mark.parametrize("said", [Said(404, b"<html>no such page</html>", "text/html"), Said(405, b"{}")])
+def test_a_server_that_gave_up_its_oauth_door_is_asked_again_what_it_speaks_and_signs_nobody_out(
+    authority, path, said
+):
+    logins.signed_in(path, authority.grant(expires_in_s=0))
+    authority.oauth, authority.closed = False, {OAUTH_PATH: said}
+    mine = logins.session(path)
+    assert mine.token().reveal().split(".")[1] == "2"
+    assert authority.requests == {OAUTH_PATH: 1, METADATA_PATH: 1, V1_PATH: 1}
+    assert mine.state().phase == "valid"
+
+
+def test_a_process_that_lives_on_after_its_v1_server_was_upgraded_finds_the_new_door(authority, path):
+    authority.oauth = False
+    mine = logins.signed_in(path, replace(authority.grant(expires_in_s=0), family=None, generation=None))
+    mine.token()
+    authority.oauth, authority.closed = True, {V1_PATH: Said(404, b"{}")}
+    assert mine.renew_now(mine.token()).reveal().split(".")[1] == "3"
+    assert authority.requests == {METADATA_PATH: 2, V1_PATH: 2, OAUTH_PATH: 1}
+
+
+def test_a_door_that_is_said_to_be_there_and_is_not_is_trouble_that_may_pass(authority, path):
+    mine = logins.signed_in(path, authority.grant(expires_in_s=0), limits=Limits(holder_s=0.5))
+    authority.closed = {OAUTH_PATH: Said(404, b"{}")}
+    with pytest.raises(Unavailable):
+        mine.token()
+    assert authority.requests[V1_PATH] == 0, "it is no server of v1"
+    authority.closed = {}
+    assert mine.token()
+    assert authority.outcomes() == {"rotated": 1}
 
 
 # ------------------------------------------------------------------------------------------- login and logout
