@@ -2,6 +2,8 @@
 
 from urllib.parse import quote
 
+import pytest
+
 
 def test_a_tree_lists_folders_and_files_in_byte_order(client):
     client.bulk(*({"path": path, "content": "x"} for path in ("/a/x", "/a-b", "/a.txt", "/z/y/x/w")))
@@ -31,6 +33,27 @@ def test_pages_of_a_large_tree_are_the_whole_tree(client):
             break
     assert [each["path"] for each in entries if each["type"] == "file"] == paths
     assert [each["path"] for each in entries] == sorted(each["path"] for each in entries)
+
+
+def test_a_page_goes_on_behind_a_path_that_was_deleted_meanwhile(client):
+    paths = [f"/d/{n:04}" for n in range(1_002)]
+    client.bulk(*({"path": path, "content": ""} for path in paths))
+    for route, ended_at in (("fs/tree?path=/d", paths[999]), ("fs/query?path=/d&limit=500", paths[499])):
+        cursor = client.ok("GET", route)["nextCursor"]
+        assert cursor == ended_at
+        client.remove(cursor)
+        page = client.ok("GET", f"{route}&cursor={quote(cursor)}")
+        first = page.get("entries", page.get("items"))[0]["path"]
+        assert first == paths[paths.index(ended_at) + 1]
+
+
+@pytest.mark.parametrize("route", ["fs/tree", "fs/query"])
+@pytest.mark.parametrize("cursor", ["zzz", "d/a", "/", "//d/a", "/d/a/", "/../d", "/d/%ff", "/d/%00", "/e/a", "/d"])
+def test_a_cursor_that_no_page_could_have_ended_at_is_a_bad_request(client, route, cursor):
+    client.write("/d/a")
+    answer = client.ask("GET", f"{route}?path=/d&cursor={cursor}")
+    assert (answer.status, answer.json["code"]) == (400, "bad_request")
+    assert "nextCursor" in answer.json["hint"]
 
 
 def test_an_export_holds_every_file_whole(client):

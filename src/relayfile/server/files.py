@@ -60,13 +60,13 @@ def path_asked(request: Request) -> TreePath:
     return TreePath.parse(text)
 
 
-def path_text(request: Request) -> str:
-    """What the query says of a path, unchecked but for its bytes; "" for nothing.
+def path_text(request: Request, name: str = "path") -> str:
+    """What the query says of a path under `name`, unchecked but for its bytes; "" for nothing.
 
     Raises:
         UsageError: `invalid_path`: they are not UTF-8. With a replacement in their place two names would become one.
     """
-    text = request.query_params.get("path", "")
+    text = request.query_params.get(name, "")
     if "\ufffd" in text:
         try:
             parse_qsl(request.url.query, errors="strict")

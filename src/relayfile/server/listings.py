@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from relayfile.core.listing import bounds, entries
+from relayfile.errors import UsageError
 from relayfile.model import SYMLINK, TreePath
 from relayfile.server import contents
 from relayfile.server.door import Door, number
@@ -34,6 +35,29 @@ def folder_asked(request: Request) -> str:
     return TreePath.parse(text) if text else ""
 
 
+def cursor_asked(request: Request, folder: str) -> str:
+    """The path behind which the page of `folder` begins; "" begins at the front.
+
+    A path that is gone since its page was told is a place as good as any (docs/decisions/0006).
+
+    Raises:
+        UsageError: no page of this listing could have ended there.
+    """
+    text = request.query_params.get("cursor", "")
+    if not text:
+        return ""
+    try:
+        path = TreePath.parse(path_text(request, "cursor"))
+    except UsageError:
+        path = None
+    if path is None or path.wire != text or not path.startswith(bounds(folder)[0]):
+        raise UsageError(
+            f"not a cursor of this listing: {text[:120]!r}",
+            hint="give the nextCursor of the page before it, unchanged",
+        )
+    return path
+
+
 @dataclass(frozen=True, slots=True)
 class Listings:
     """The routes that list."""
@@ -47,7 +71,7 @@ class Listings:
         access = await self.door.enter(request, READ)
         folder = folder_asked(request)
         depth = number(request, "depth", 10, most=100)
-        after = request.query_params.get("cursor", "").strip("/")
+        after = cursor_asked(request, folder)
 
         def query(connection: apsw.Connection) -> data.TreePage:
             view = self.views.of(connection, access)
@@ -77,7 +101,7 @@ class Listings:
         access = await self.door.enter(request, READ)
         folder = folder_asked(request)
         limit = number(request, "limit", 100)
-        after = request.query_params.get("cursor", "").strip("/")
+        after = cursor_asked(request, folder)
         wanted = _Wanted.of(request)
 
         def query(connection: apsw.Connection) -> data.QueryPage:
