@@ -24,6 +24,7 @@ SIGNIN_FILE: Final = "owner-signin"
 PASSWORD_FILE: Final = "owner-password"  # noqa: S105 - the name of a file
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)  # OWASP's second choice for argon2id
 _AT_ONCE: Final = 2
+_PASSWORD_BYTES: Final = 1_024
 _WRONG: Final = "wrong user name or password"
 
 
@@ -89,7 +90,7 @@ def first_owner(connection: apsw.Connection, owner: Owner, data: Path) -> str | 
     """There is an owner. How they sign in, when this call created them; else None.
 
     Raises:
-        Misconfigured: the password file cannot be read or is empty; no account was created.
+        Misconfigured: the password file gives no password; no account was created.
     """
     if accounts.owner(connection) is not None:
         return None
@@ -128,12 +129,30 @@ def _verify(stored: str, password: str) -> bool:
 
 
 def _password(path: Path) -> str:
+    """The first line of the file at `path`.
+
+    Raises:
+        Misconfigured: it cannot be read, or is nothing that somebody could type.
+    """
+    hint = (
+        f"write the password as the first line of a file of text, at most {_PASSWORD_BYTES} bytes, that we may read"
+    )
     try:
-        password = path.read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"the owner's password cannot be read from {path}: {error}") from error
-    if not password:
-        raise Misconfigured(f"the owner's password file {path} is empty; no account was created")
+        with path.open("rb") as file:
+            line = file.readline(_PASSWORD_BYTES + 2).rstrip(b"\r\n")  # it may be a device without an end
+    except OSError as error:
+        raise Misconfigured(
+            f"the owner's password cannot be read from {path}: {error.strerror}. No account was created.",
+            hint=hint,
+            code="owner_password",
+        ) from error
+    password = line.decode(errors="replace")
+    if not password.isprintable() or "\ufffd" in password or not 0 < len(line) <= _PASSWORD_BYTES:
+        raise Misconfigured(
+            f"the first line of {path} is empty, too long or no text, so no password. No account was created.",
+            hint=hint,
+            code="owner_password",
+        )
     return password
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from relayfile.errors import Misconfigured
+from relayfile.server.accounts import Accounts
 from relayfile.server.config import Lifetimes, Owner
 from relayfile.server.identity import Identity
 
@@ -39,15 +40,41 @@ def test_without_a_password_one_is_made_that_only_its_file_tells(database, setti
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("content", [None, "", "\n"])
-def test_a_password_file_that_gives_none_stops_the_start_and_makes_no_account(database, settings, content):
-    file = settings.data / "password"
+def absent(file):
     file.unlink()
-    if content is not None:
-        file.write_text(content)
-    with pytest.raises(Misconfigured):
+
+
+def folder(file):
+    file.unlink()
+    file.mkdir()
+
+
+def holding(content):
+    return lambda file: file.write_bytes(content)
+
+
+NO_PASSWORDS = [b"", b"\n", b"\nsecond", b"\x7fELF\x02\x01", b"\xff\xfe\x00p", b"a\x00b", b"x" * 1_025, b"a\tb"]
+
+
+@pytest.mark.parametrize("spoil", [absent, folder, *map(holding, NO_PASSWORDS)])
+def test_a_password_file_that_gives_none_stops_the_start_and_makes_no_account(database, settings, spoil):
+    file = settings.data / "password"
+    spoil(file)
+    with pytest.raises(Misconfigured) as refused:
         Identity.open(database, settings)
+    said = refused.value.message
+    assert str(file) in said
+    assert "no account was created" in said.lower()
+    assert not any(word in said for word in ("Errno", "codec", "\\x"))
+    assert "first line" in refused.value.hint
     assert accounts_of(database) == []
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\nand a second line\n"])
+async def test_the_password_is_the_first_line_of_its_file(database, settings, ending):
+    (settings.data / "password").write_bytes(b"a p\xc3\xa4ss word" + ending.encode())
+    Identity.open(database, settings)
+    assert (await Accounts(database).authenticate("owner", "a päss word", "here")).username == "owner"
 
 
 @pytest.mark.parametrize("name", ["signing.pem", "wrap.key", "cookie.key", "nonce.key"])
