@@ -14,6 +14,10 @@ import pytest
 from relayfile import errors
 from relayfile.cli.catalogue import ALIASES, COMMANDS
 from relayfile.cli.main import Parser
+from relayfile.server.accounts import PASSWORD_FILE, SIGNIN_FILE
+from relayfile.server.app import DATABASE
+from relayfile.server.serve import PID_FILE
+from relayfile.server.store.continuity import FILE
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "relayfile"
@@ -74,6 +78,16 @@ def test_every_command_and_option_is_documented(command):
     missing = {word for word in options(parser) if word not in page} - universal - hidden
     assert not missing
     assert not {name for name in inner_commands(parser) if f"{command} {name}" not in text}
+
+
+def test_every_command_is_described_once():
+    titles = re.findall(r"^## (.+)$", COMMANDS_PAGE.read_text(), re.MULTILINE)
+    assert sorted(titles) == sorted(set(titles))
+
+
+@pytest.mark.parametrize("name", [DATABASE, FILE, SIGNIN_FILE, PASSWORD_FILE, PID_FILE])
+def test_what_a_server_keeps_in_its_data_folder_is_documented(name):
+    assert f"`{name}`" in section(SETTINGS_PAGE, "What lies in the data folder")
 
 
 def _suppressed(parser: argparse.ArgumentParser, option: str) -> bool:
