@@ -1,10 +1,12 @@
 """The life of a server process: its lease, its address, what a crash, a restart and a restored database leave."""
 
+import contextlib
 import json
 import os
 import resource
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 
@@ -14,6 +16,7 @@ from relayfile.wire import delta
 from servers import PASSWORD, clean_environment
 
 DELTA = {"Accept": delta.CONTENT_TYPE}
+TABLES = ["schema_step", "continuity", "account"]
 
 
 @pytest.fixture
@@ -73,9 +76,13 @@ def test_a_data_folder_that_is_a_file_is_a_misconfiguration(place):
 def spoiled(database, how):
     if how == "garbage":
         database.write_bytes(b"garbage")
-    elif how == "in the middle":
-        whole = database.read_bytes()
-        database.write_bytes(whole[:4_096] + b"\xa5" * (len(whole) - 4_096))
+    elif how in TABLES:
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            [(page,)] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (how,)).fetchall()
+            [(size,)] = connection.execute("PRAGMA page_size").fetchall()
+        with database.open("r+b") as file:
+            file.seek((page - 1) * size)
+            file.write(b"\xa5" * size)
     else:
         database.unlink()
         database.mkdir()
@@ -84,7 +91,7 @@ def spoiled(database, how):
 
 @pytest.mark.parametrize(
     ("how", "code", "next_step"),
-    [("garbage", 70, "a backup"), ("in the middle", 70, "a backup"), ("a folder", 78, "move it away")],
+    [("garbage", 70, "a backup"), *((table, 70, "a backup") for table in TABLES), ("a folder", 78, "move it away")],
 )
 def test_a_spoiled_database_is_named_left_as_it_is_and_the_next_step_told(server, how, code, next_step):
     server.stop()

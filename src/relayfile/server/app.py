@@ -30,7 +30,7 @@ from relayfile.server.requestlog import LogFile, RequestLog
 from relayfile.server.store import feed, idempotency
 from relayfile.server.store.bodies import BlobFolder
 from relayfile.server.store.continuity import HighWater, resume
-from relayfile.server.store.database import Database, connect
+from relayfile.server.store.database import Database, connect, sound
 from relayfile.server.store.migrations import migrate
 from relayfile.server.views import Views
 from relayfile.wire.data import Health
@@ -48,21 +48,22 @@ def create(settings: Settings) -> Starlette:
     `state.welcome` is what the operator must be told at this start, or None.
 
     Raises:
-        Damaged: the database is of a newer version, or SQLite is too old.
-        Misconfigured: a folder or key cannot be used.
+        Damaged: the database is broken or of a newer version, or SQLite is too old.
+        Misconfigured: a folder, a key or the database cannot be used.
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     high_water = HighWater(settings.data)
-    connection = connect(settings.data / DATABASE)
-    try:
-        migrate(connection)
-        with connection:
-            restored = resume(connection, high_water.read(), now_s=time.time())
-        high_water.committed(connection)
-    finally:
-        connection.close()
-    database = Database(settings.data / DATABASE, committed=high_water.committed)
-    identity = Identity.open(database, settings, restored=restored)
+    with sound(settings.data / DATABASE):
+        connection = connect(settings.data / DATABASE)
+        try:
+            migrate(connection)
+            with connection:
+                restored = resume(connection, high_water.read(), now_s=time.time())
+            high_water.committed(connection)
+        finally:
+            connection.close()
+        database = Database(settings.data / DATABASE, committed=high_water.committed)
+        identity = Identity.open(database, settings, restored=restored)
     log = LogFile(None if settings.logs.to_stderr else settings.data / "access.log")
 
     views, hub, blobs = Views(), Hub(), BlobFolder(settings.data / "blobs")
