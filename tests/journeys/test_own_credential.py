@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -101,6 +102,32 @@ def test_a_revoked_credential_is_not_brought_back_until_somebody_signs_in_or_mou
         machine.until_live(root)
         (again,) = sessions(machine, "daemon")
         assert again["id"] != mine["id"]
+
+
+def hinted(parked: dict) -> list[str]:
+    """The words of the command that `status` names."""
+    return re.search(r"`relayfile ([^`]+)`", parked["cause"]["message"])[1].split()
+
+
+@pytest.mark.parametrize("word", ["the hint", "mount", "restart"])
+def test_what_status_names_for_a_revoked_mirror_makes_it_live(quick, signed_in, place, word):
+    machine, root = signed_in, place / "mirror"
+    machine.expected.append("auth-failed")
+    machine.run("mount", WORKSPACE, root)
+    (mine,), daemons = sessions(machine, "daemon"), machine.daemons()
+    machine.run("auth", "revoke", mine["id"])
+    parked = machine.until_mirror(
+        root, lambda one: one["state"] == "auth-failed", within_s=15, what="it says auth-failed"
+    )
+    told = machine.run(*(hinted(parked) if word == "the hint" else (word, root)))
+    machine.until_live(root)
+    (again,) = sessions(machine, "daemon")
+    assert again["id"] != mine["id"]
+    if word != "restart":
+        assert machine.daemons() == daemons, "it was no restart"
+    if word == "the hint":
+        assert f"the mirror {root} goes on" in told.err
+        assert machine.run(*hinted(parked), "--json").json["resumed"] == [], "nothing waits any more"
 
 
 def test_a_mirror_changes_from_the_shared_sign_in_to_its_own_and_back(quick, signed_in, place):

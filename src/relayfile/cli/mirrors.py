@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from relayfile.cli import local
@@ -9,6 +10,7 @@ from relayfile.credentials.home import Home
 from relayfile.errors import NotFound, Unavailable, UsageError
 from relayfile.mirror import registry
 from relayfile.mirror.registry import Record
+from relayfile.wire import control
 
 ANSWER_WITHIN_S = 5.0
 
@@ -112,6 +114,32 @@ def runs(home: Home, record: Record) -> bool:
         return fragment(home, record)["mirror"] == record.id
     except Unavailable:
         return False
+
+
+def readmit(home: Home, record: Record) -> bool:
+    """Whether this mirror waited because its own credential was refused, and may now have a new one (R10).
+
+    A running daemon is told. Without one the refused credential is dropped, so that the next daemon asks anew. To be
+    called once the sign-in is known to be good: it has to vouch.
+
+    Raises:
+        Unavailable: as `ask`; nothing was changed.
+    """
+    from relayfile.credentials.daemon_file import DaemonFile
+    from relayfile.mirror import launch
+
+    if record.token_file is not None or record.shared_login:
+        return False
+    kept = DaemonFile(home.mirror(record.id))
+    held = kept.read()
+    if held is None or held.enrolment.refusal is None:
+        return False
+    if launch.pid(home, record) is not None:
+        ask(home, record, "POST", control.READMIT)
+    else:
+        with suppress(OSError):  # then the daemon says that it waits for a sign-in
+            kept.remove()
+    return True
 
 
 def _known(home: Home) -> str:

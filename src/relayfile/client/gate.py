@@ -82,6 +82,9 @@ class Login(Protocol):
     def renew_now(self, rejected: Secret) -> Secret:
         """An access token other than `rejected`."""
 
+    def readmit(self) -> None:
+        """What the server refused may be asked for once more: a person said so."""
+
 
 class Gate:
     """The login of one daemon, awaited by its requests. `run` must be running for anyone to pass a closed gate."""
@@ -129,6 +132,11 @@ class Gate:
             if self._session.current() == token:
                 self._refused = token
                 self._nudge.set()
+
+    async def readmit(self) -> None:
+        """A person wants this mirror to go on: what was refused is forgotten, and the gate looks again."""
+        await self._run_blocking(self._session.readmit)
+        self._nudge.set()
 
     async def changed(self) -> LoginState:
         """Returns, with the new state, when the login's phase has changed."""

@@ -18,6 +18,8 @@ Role: TypeAlias = Literal["owner", "other"]
 ENDING_ERRORS: Final = frozenset({"invalid_grant", "invalid_client", "unauthorized_client"})
 """The only words of a parsed JSON body that end a session (I9)."""
 
+DAMAGED: Final = "credentials_damaged"
+"""The code of a credential file that is none: a sign-in mends it, if its history cannot."""
 
 PROFILE_OF_UP: Final = "local"
 """The profile of the server that `relayfile up` runs: it signs in there without a prompt (R16, R45)."""
@@ -29,8 +31,6 @@ class Phase(StrEnum):
     NO_SESSION = "no-session"
     VALID = "valid"
     DUE = "due"
-    WAITING_LOCK = "waiting-lock"
-    REFRESHING = "refreshing"
     AMBIGUOUS = "ambiguous"
     PERSIST_FAILED = "persist-failed"
     DEGRADED = "degraded"
@@ -291,7 +291,7 @@ class LoginState:
     `family` and `rt_fp` are names, not secrets. `since` is when the phase began, `next_attempt_s` from now.
     `holder` is the process that holds the lock, when it was asked for. `own` is set for a daemon's own credential;
     `note` says why a daemon that should have one lives on the shared sign-in. `token_file` is set where a
-    machine token stands in for a sign-in.
+    machine token stands in for a sign-in. `hint` is what mends the very trouble that `code` names.
     """
 
     phase: Phase
@@ -315,14 +315,13 @@ class LoginState:
     own: Own | None = None
     note: str | None = None
     token_file: str | None = None
+    hint: str | None = None
 
 
 _TEXTS: Final = {
     Phase.NO_SESSION: "not signed in",
     Phase.VALID: "signed in",
     Phase.DUE: "signed in, renewal due",
-    Phase.WAITING_LOCK: "waiting for another process that renews",
-    Phase.REFRESHING: "renewing",
     Phase.AMBIGUOUS: "outcome of a renewal unknown, will be repeated safely",
     Phase.PERSIST_FAILED: "cannot save the renewed login",
     Phase.DEGRADED: "renewal does not get through",
@@ -352,12 +351,12 @@ def remedy(state: LoginState) -> str | None:
     if state.token_file is not None:
         mends = f"put another token into {state.token_file}: `relayfile token create` makes one"
         return mends if state.phase in {Phase.AUTH_FAILED, Phase.CONFIG_ERROR} else None
-    if state.phase in {Phase.NO_SESSION, Phase.AUTH_FAILED, Phase.LOGGED_OUT}:
+    if state.phase in {Phase.NO_SESSION, Phase.AUTH_FAILED, Phase.LOGGED_OUT} or state.code == DAMAGED:
         return how_to_sign_in(state.api_url, state.profile)
     if state.phase is Phase.CLIENT_REJECTED:
         return "upgrade relayfile"
     if state.phase in {Phase.CONFIG_ERROR, Phase.PERSIST_FAILED}:
-        return "mend it, or move RELAYFILE_HOME to a local disk"
+        return state.hint or "mend it, or move RELAYFILE_HOME to a local disk"
     return None
 
 

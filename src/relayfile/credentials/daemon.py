@@ -111,6 +111,12 @@ class DaemonLogin:
         with self._flight:
             return self._good(rejected)
 
+    def readmit(self) -> None:
+        """A credential that was refused is forgotten: the sign-in that is there may vouch for a new one."""
+        with self._flight:
+            if self._own.refusal is not None:
+                self._own.give_up()
+
     def state(self) -> states.LoginState:
         """Where the login stands, as files and memory tell; no network."""
         if self._own.living:

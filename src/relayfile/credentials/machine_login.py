@@ -144,6 +144,10 @@ class MachineLogin:
         self.trouble = None
         return token
 
+    def readmit(self) -> None:
+        """The token is tried once more, whatever the server said of it before."""
+        self._refused = None
+
     def _refusal(self, token: Secret) -> tuple[Secret, LoginRequired, float] | None:
         refused = self._refused
         return refused if refused is not None and refused[0] == token else None

@@ -14,7 +14,7 @@ from relayfile.core import schedule
 from relayfile.core import session as states
 from relayfile.credentials.clock import Clock
 from relayfile.credentials.daemon_file import DaemonFile
-from relayfile.credentials.session import phase_of, skew_s
+from relayfile.credentials.standing import phase_of, skew_s
 from relayfile.errors import Damaged, RelayfileError, Unavailable
 from relayfile.model import Secret
 from relayfile.wire.credentials import Obtained, Pair, fingerprint

@@ -12,6 +12,7 @@ from typing import Final
 
 from relayfile.core import schedule
 from relayfile.core import session as core
+from relayfile.credentials import standing
 from relayfile.credentials.clock import Clock, SystemClock
 from relayfile.credentials.file import CredentialFile
 from relayfile.credentials.lock import Lock
@@ -19,7 +20,6 @@ from relayfile.credentials.renewal import Exchange, Renewal, login_ended, not_si
 from relayfile.credentials.sight import Sight
 from relayfile.errors import Damaged, LoginRequired, Misconfigured, RelayfileError, Unavailable, UsageError
 from relayfile.model import Grant, Secret
-from relayfile.wire.auth import RefreshToken
 from relayfile.wire.credentials import Content, Ending, Obtained, Pair, Tombstone, fingerprint
 
 _NOTHING: Final = Content(None, {})
@@ -154,6 +154,9 @@ class Session:
             journal.drop_stash()
         return pair is not None and self._revoke(pair, "logged_out")
 
+    def readmit(self) -> None:
+        """Nothing: a sign-in that is over comes back by a sign-in alone (I5)."""
+
     @property
     def trouble(self) -> RelayfileError | None:
         """What kept the last renewal of this process from succeeding; None after one that did."""
@@ -171,43 +174,7 @@ class Session:
 
     def state(self) -> core.LoginState:
         """Where this login stands, as the files and this process's last attempt tell; no network, no lock."""
-        return replace(self._stands(), profile=self._profile)
-
-    def _stands(self) -> core.LoginState:
-        try:
-            content, ending = self._sight.look()
-        except (Damaged, Misconfigured) as error:
-            return core.LoginState(
-                core.Phase.CONFIG_ERROR, code=error.code, reason=error.message, path=self.file.path
-            )
-        if (pair := content.pair) is None:
-            return self._signed_out()
-        life = self._sight.life(pair)
-        phase, code, reason, by, since = core.Phase.VALID, None, None, None, None
-        if ending is not None:
-            ended = core.Phase.AUTH_FAILED if ending.error == "invalid_grant" else core.Phase.CLIENT_REJECTED
-            phase, code, reason, by, since = ended, ending.error, ending.reason, ending.by, ending.at
-        elif (trouble := self.trouble) is not None:
-            phase, code, reason = phase_of(trouble), trouble.code, trouble.message
-        elif self._sight.urgency(pair) is not core.Urgency.FINE:
-            phase = core.Phase.DUE
-        return core.LoginState(
-            phase=phase,
-            api_url=pair.grant.api_url,
-            account=pair.grant.account,
-            family=pair.grant.family or _family_in(pair),
-            generation=pair.grant.generation,
-            rt_fp=fingerprint(pair.grant.refresh_token),
-            access_left_s=life.left_s,
-            refresh_expires_at=pair.grant.refresh_expires_at,
-            code=code,
-            reason=reason,
-            by=by,
-            since=since,
-            holder=self.file.holder().pid if phase is core.Phase.AUTH_BUSY else None,
-            clock_skew_s=skew_s(pair),
-            path=self.file.path,
-        )
+        return replace(standing.of(self.file, self._sight, self.trouble), profile=self._profile)
 
     # ----------------------------------------------------------------------------------------- renewing
 
@@ -296,12 +263,6 @@ class Session:
             ):
                 raise login_ended(ending, content.pair.grant.api_url)
 
-    def _signed_out(self) -> core.LoginState:
-        with suppress(Misconfigured):
-            if tombstones := self.file.journal.endings().tombstones:
-                return core.LoginState(core.Phase.LOGGED_OUT, since=tombstones[-1].at, path=self.file.path)
-        return core.LoginState(core.Phase.NO_SESSION, code="login_required", path=self.file.path)
-
     # --------------------------------------------------------------------------------- login and logout
 
     def _content_under_lock(self) -> Content:
@@ -328,31 +289,3 @@ class Session:
         """Whether the server was told that this pair is over; it is over here whatever the server says."""
         refresh = pair.grant.refresh_token
         return refresh is not None and self._exchange.revoke(pair.grant.api_url, refresh, reason)
-
-
-def phase_of(trouble: RelayfileError) -> core.Phase:
-    """Where a login stands whose last renewal ended with this."""
-    if trouble.code == "credentials_unwritable":
-        return core.Phase.PERSIST_FAILED
-    if isinstance(trouble, Misconfigured):
-        return core.Phase.CONFIG_ERROR
-    return {"auth_busy": core.Phase.AUTH_BUSY, "auth_ambiguous": core.Phase.AMBIGUOUS}.get(
-        trouble.code, core.Phase.DEGRADED
-    )
-
-
-def _family_in(pair: Pair) -> str | None:
-    """The family that a foreign writer's token names by its form, if it is one of ours."""
-    refresh = pair.grant.refresh_token
-    told = None if refresh is None else RefreshToken.parse(refresh.reveal())
-    return None if told is None else told.family
-
-
-def skew_s(pair: Pair) -> float | None:
-    """How far this machine's clock is ahead of the server's, as the last answer told."""
-    if pair.server_date is None or pair.grant.issued_at is None:
-        return None
-    try:
-        return pair.grant.issued_at - float(pair.server_date)
-    except ValueError:
-        return None

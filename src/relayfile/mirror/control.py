@@ -39,6 +39,9 @@ class Asked(Protocol):
     def decide(self, decision: str) -> None:
         """The deletions held back are carried out (`accept`) or undone (`restore`)."""
 
+    async def readmit(self) -> None:
+        """A person wants the mirror to go on: a credential that was refused may be had anew."""
+
     def stop(self) -> None:
         """The daemon ends soon."""
 
@@ -64,6 +67,7 @@ class Control:
         app.router.add_get(control.STATUS, self._status)
         app.router.add_post(control.PULL, self._pull)
         app.router.add_post(control.RESUME, self._resume)
+        app.router.add_post(control.READMIT, self._readmit)
         app.router.add_post(control.STOP, self._stop)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -133,6 +137,10 @@ class Control:
             raise web.HTTPBadRequest(text="deletes=accept or deletes=restore\n")
         self._asked.decide(decision)
         return web.json_response({"deletes": decision})
+
+    async def _readmit(self, _: web.Request) -> web.Response:
+        await self._asked.readmit()
+        return web.json_response({"readmitted": True})
 
     async def _stop(self, _: web.Request) -> web.Response:
         self._asked.stop()

@@ -177,6 +177,11 @@ class _Daemon:
         else:
             self._engine.restore_deletes()
 
+    async def readmit(self) -> None:
+        """A credential that was refused may be had anew, by the sign-in that is there."""
+        _log.info("a person wants it to go on: a refused credential is forgotten")
+        await self._gate.readmit()
+
     def stop(self) -> None:
         """The engine ends after its cycle; a cycle that hangs is not waited for."""
         _log.info("stopping")

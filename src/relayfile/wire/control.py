@@ -5,6 +5,7 @@
     POST /pull                                        NDJSON: Progress lines, then one Ended line
     POST /stop                                        {"stopping": true}; the process ends soon after
     POST /resume?deletes=accept|restore               {"deletes": …}; what the delete brake holds is decided (R30)
+    POST /readmit                                     {"readmitted": true}; a refused credential may be had anew (R10)
 
 Field names are stable: scripts read them (R35). A time is RFC 3339 in UTC, an absent one is null.
 """
@@ -17,6 +18,7 @@ STATUS: Final = "/status"
 PULL: Final = "/pull"
 STOP: Final = "/stop"
 RESUME: Final = "/resume"
+READMIT: Final = "/readmit"
 
 
 class Cause(TypedDict):

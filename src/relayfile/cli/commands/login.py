@@ -6,7 +6,7 @@ import sys
 import threading
 import webbrowser
 
-from relayfile.cli import connect
+from relayfile.cli import connect, mirrors
 from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
 from relayfile.cli.output import span
@@ -17,6 +17,7 @@ from relayfile.credentials import profiles
 from relayfile.credentials.home import DEFAULT_PROFILE
 from relayfile.credentials.session import Session
 from relayfile.errors import RelayfileError, UsageError
+from relayfile.mirror import registry
 from relayfile.model import Secret
 from relayfile.wire.auth import WhoAmI
 
@@ -70,19 +71,14 @@ def run(asked: argparse.Namespace, context: Context) -> int:
         signed = login.with_password(url, asked.username, password, old_clients=asked.allow_old_clients)
     else:
         if not asked.replace and (me := _already(session, url)) is not None:
-            context.output.say(
-                f"already signed in at {url} as {me.username}; `relayfile login --replace` begins anew"
-            )
-            connect.say_what_stands_before(context)
-            context.output.data({"server": url, "account": me.account, "profile": profile}, "")
-            return 0
+            return _kept(context, profile, url, me)
         browser = None if asked.no_browser or not has_browser() else _open
         signed = login.sign_in(url, lambda prompt: _show(context, prompt), browser)
     session.adopt(signed.grant, scope=signed.scope, replace=asked.replace)
     state = session.state()
     context.output.say(f"signed in at {url}" + ("" if profile == DEFAULT_PROFILE else f" (profile {profile})"))
     connect.say_what_stands_before(context)
-    context.output.data({"server": state.api_url, "account": state.account, "profile": profile}, "")
+    context.output.data({"server": state.api_url, "account": state.account, "profile": profile, "already": False}, "")
     return 0
 
 
@@ -95,6 +91,21 @@ def _already(session: Session, url: str) -> WhoAmI | None:
             return client.call(api.whoami())
     except RelayfileError:  # whatever stands in its way, a new sign-in mends it or says it better
         return None
+
+
+def _kept(context: Context, profile: str, url: str, me: WhoAmI) -> int:
+    """The sign-in that is there was named, and the mirrors of it that wait for a person's word go on."""
+    context.output.say(f"already signed in at {url} as {me.username}; `relayfile login --replace` begins anew")
+    connect.say_what_stands_before(context)
+    resumed = []
+    for record in registry.all(context.home):
+        if record.profile == profile and record.api_url.rstrip("/") == url and mirrors.readmit(context.home, record):
+            context.output.say(f"the mirror {record.directory} goes on: it may have a new credential")
+            resumed.append(record.directory)
+    context.output.data(
+        {"server": url, "account": me.account, "profile": profile, "already": True, "resumed": resumed}, ""
+    )
+    return 0
 
 
 def _open(address: str) -> None:

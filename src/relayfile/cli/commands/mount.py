@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,11 +60,14 @@ def run(asked: argparse.Namespace, context: Context) -> int:
 
         return keep(context.home, registry.load(context.home, asked.mirror), ready_fd=asked.ready_fd)
     record = _record(asked, context)
+    # Whoever mounts a mirror whose credential was refused wants it to go on: that is the word its daemon waits for.
+    waited = mirrors.readmit(context.home, record) and launch.pid(context.home, record) is not None
     if asked.foreground:
         from relayfile.mirror.daemon import run as keep
 
         return keep(context.home, record)
-    launch.start(context.home, record)
+    if not waited:
+        launch.start(context.home, record)
     fragment = mirrors.fragment(context.home, record)
     context.output.say(
         f"{record.directory} is kept equal to {record.workspace_name!r} in the background (`relayfile status`)"
@@ -140,15 +142,10 @@ def _refuse_token_inside(token: MachineToken, directory: str) -> None:
 
 
 def _check_login(context: Context, record: Record) -> None:
-    """There is a login the daemon can live on: a credential of its own that the server takes, or the sign-in.
-
-    Whoever mounts a mirror whose credential was refused wants it to go on: that is the word the daemon waits for, as
-    a new sign-in would be, so the refused one is dropped.
-    """
+    """There is a login the daemon can live on: a credential of its own that the server takes, or the sign-in."""
     from relayfile.cli import connect
     from relayfile.credentials import machine
     from relayfile.credentials.daemon_file import DaemonFile
-    from relayfile.mirror import launch
 
     if record.token_file is not None:
         machine.in_file(record.token_file)
@@ -158,9 +155,6 @@ def _check_login(context: Context, record: Record) -> None:
     if held is not None and held.enrolment.refusal is None:
         return
     connect.require_login(context, record.profile)
-    if held is not None and launch.pid(context.home, record) is None:
-        with suppress(OSError):  # then the daemon says that it waits for a sign-in
-            kept.remove()
 
 
 def _same_login(known: Record, asked: argparse.Namespace, context: Context) -> bool:

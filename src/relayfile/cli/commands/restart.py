@@ -2,14 +2,16 @@
 
 import argparse
 
-from relayfile.cli import mirrors
+from relayfile.cli import connect, mirrors
 from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
+from relayfile.core.session import parked
 from relayfile.errors import UsageError
 
 DESCRIPTION = """\
 Stop a mirror and start it again. It resumes where it was; nothing is fetched twice. A restart is never needed to
-recover from a fault: it is for a new version of the program. Without DIR: as with `stop`."""
+recover from a fault: it is for a new version of the program. A mirror whose own credential was refused asks for a new
+one, as with `mount`. Without DIR: as with `stop`."""
 EXAMPLES = """\
   relayfile restart ./acme
   relayfile restart --all"""
@@ -30,6 +32,8 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     chosen = registry.all(context.home) if asked.all else [mirrors.the_one(context.home, asked.directory)]
     for record in chosen:
         launch.stop(context.home, record)
+        if not parked(connect.login_of(context, record.profile).state()):
+            mirrors.readmit(context.home, record)
         launch.start(context.home, record)
         context.output.say(f"{record.directory}: running")
     context.output.data([{"directory": record.directory, "mirror": record.id} for record in chosen], "")

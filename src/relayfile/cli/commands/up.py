@@ -173,6 +173,7 @@ def _new_workspace(server: connect.Signed, name: str) -> WorkspaceRow:
 
 
 def _start(context: Context, record: Record) -> None:
+    mirrors.readmit(context.home, record)
     if mirrors.runs(context.home, record):
         context.output.say(f"mirror   {record.directory} is running")
         return
