@@ -77,6 +77,62 @@ def test_a_root_that_would_upload_the_keys_is_refused(machine, workspace, server
     assert not machine.daemons()
 
 
+def test_the_data_and_keys_of_a_server_are_never_uploaded_wherever_they_lie(machine, workspace, start_server, place):
+    work = place / "work"
+    work.mkdir()
+    (work / "mine.txt").write_text("mine\n")
+    elsewhere = start_server(options=["--keys", str(work / "keys")])
+    for root in (work, work / "keys", work / "keys" / "inner", elsewhere.data, elsewhere.data / "inner"):
+        for words in (["mount", "w", root], ["seed", "w", root]):
+            if words[0] == "mount" or root.is_dir():
+                ran = machine.try_(*words)
+                assert (ran.code, "sign-ins or keys" in ran.err) == (78, True), ran
+    assert not machine.daemons()
+    # Brought below a mirror that runs: listed, and not entered.
+    root = place / "root"
+    machine.run("mount", "w", root)
+    elsewhere.stop()
+    (work / "keys").rename(root / "moved")
+    (root / "moved" / "signing.pem").touch()
+    (root / "seen.txt").write_text("seen\n")
+    told = machine.until_mirror(
+        root,
+        lambda one: one["equal"] and "moved" in {left["path"] for left in one["not_kept"]},
+        within_s=10,
+        what="the keys are listed",
+    )
+    assert told["not_kept_count"] == 1
+    machine.run("pull", root)
+    assert {one["path"] for one in machine.run("tree", "w", "/", "--json").json if one["type"] == "file"} == {
+        *("/same.txt", "/differs.txt", "/seen.txt")
+    }
+
+
+def test_a_copy_of_a_mirror_inside_a_mirror_is_neither_uploaded_nor_written_into(machine, workspace, server, place):
+    root = place / "root"
+    machine.run("mount", "w", root)
+    machine.until_live(root)
+    copy_tree(root, place / "copy")
+    (place / "copy").rename(root / "copy")
+    (root / "copy" / "same.txt").write_text("edited in the copy\n")
+    (root / "seen.txt").write_text("seen\n")
+    machine.run("write", "w", "/copy/from-outside.txt", stdin="x")
+    machine.run("write", "w", "/copy/.relay/id", stdin="x")
+    mark = (root / "copy" / ".relay" / "id").read_bytes()
+    machine.run("pull", root)
+    told = machine.until_mirror(
+        root,
+        lambda one: one["equal"] and "copy" in {left["path"] for left in one["not_kept"]},
+        within_s=10,
+        what="the copy is listed",
+    )
+    assert {left["path"] for left in told["not_kept"]} == {"copy", "copy/from-outside.txt", "copy/.relay/id"}
+    files = server.observer().tree(workspace)
+    assert files.keys() == {"same.txt", "differs.txt", "seen.txt", "copy/from-outside.txt", "copy/.relay/id"}
+    assert (root / "copy" / ".relay" / "id").read_bytes() == mark
+    assert not (root / "copy" / "from-outside.txt").exists()
+
+
 @pytest.mark.skipif(
     not Path("/dev/shm").is_dir() or os.stat("/dev/shm").st_dev == os.stat("/tmp").st_dev,  # noqa: PTH116
     reason="no second file system here",

@@ -14,7 +14,7 @@ _EVERYWHERE: Final = frozenset({*_VERSION_CONTROL, _INSTALLED})
 
 def left_out(path: str) -> str | None:
     """Why `path` is mirrored neither way (R44), or None. The scanner, the watcher and the planner all ask here."""
-    if path == _PRIVATE or path.startswith(".relay/"):
+    if is_private(path):
         return "the mirror keeps its own things in .relay"
     segments = path.split("/")
     if not _EVERYWHERE.isdisjoint(segments):
@@ -27,7 +27,17 @@ def left_out(path: str) -> str | None:
 
 def left_out_folder(path: str) -> bool:
     """Whether nothing below the folder `path` is ever mirrored, so that nobody need look into it."""
-    return path == _PRIVATE or path.rpartition("/")[2] in _EVERYWHERE
+    name = path.rpartition("/")[2]
+    return name in _EVERYWHERE or is_private(name)
+
+
+def is_private(path: str) -> bool:
+    """Whether `path` is or lies in the `.relay` of a mirror: of this one or, deeper down, of another one.
+
+    In whatever letters, because a file system may fold them.
+    """
+    folded = path.casefold()
+    return _PRIVATE in folded and _PRIVATE in folded.split("/")
 
 
 def _is_temporary(name: str) -> bool:

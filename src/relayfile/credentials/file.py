@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from relayfile.credentials import durable, lock
 from relayfile.credentials.clock import Clock
+from relayfile.credentials.home import mark_secrets
 from relayfile.credentials.journal import Journal
 from relayfile.errors import Damaged, Misconfigured
 from relayfile.wire.credentials import Content, decode, encode
@@ -102,6 +103,7 @@ class CredentialFile:
         """
         try:
             durable.private_folder(self.folder())
+            mark_secrets(os.path.dirname(self.path))  # not where a link leads: that may be a person's whole home
         except OSError as error:
             raise self.unwritable(error) from error
         # A link may have been turned since the last time: the lock and all sidecars belong to what it names now.

@@ -1,9 +1,11 @@
 """Where everything of one person lies on this machine (R33). The only reader of RELAYFILE_HOME.
 
-Imports nothing but `os`, so that commands which only look for a socket stay fast.
+Imports nothing that Python has not already loaded, so that commands which only look for a socket stay fast.
 """
 
+import errno
 import os
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
 
 DEFAULT_PROFILE = "default"
 CREDENTIALS_NAME = "cloud-credentials.json"
+SECRETS_MARK = ".relayfile-secrets"
+"""In each folder of sign-ins or keys, of a person or of a server: no mirror enters a folder that holds this file,
+whatever the folder is called and wherever it is mounted or moved."""
 
 
 def _path(*parts: str) -> "Path":
@@ -34,6 +39,14 @@ def _private_folder(path: str) -> str:
             f"{path} cannot be created: {error.strerror}", code="home_unusable", hint="set RELAYFILE_HOME"
         ) from error
     return path
+
+
+def mark_secrets(folder: "str | Path") -> None:
+    """The folder says that it holds secrets, unless it cannot be written: then nothing can be kept there either."""
+    try:
+        os.close(os.open(os.path.join(folder, SECRETS_MARK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError:
+        return
 
 
 class Home:
@@ -100,6 +113,33 @@ class Home:
             )
         return _path(self._root, "profiles", profile, CREDENTIALS_NAME)
 
+    def close(self) -> str | None:
+        """Nobody else may enter the home, if there is one (S11); what was mended for that, in a line for people.
+
+        Raises:
+            Misconfigured: others may, and it is not ours to mend.
+        """
+        try:
+            found = os.stat(self._root)
+        except OSError:
+            return None
+        # Of a file in its place whoever needs the home will tell.
+        if not stat.S_ISDIR(found.st_mode) or not found.st_mode & 0o077:
+            return None
+        try:
+            if found.st_uid != os.geteuid():
+                raise PermissionError(errno.EPERM, f"it belongs to user {found.st_uid}")
+            os.chmod(self._root, 0o700)
+        except OSError as error:
+            from relayfile.errors import Misconfigured  # noqa: PLC0415 - as above
+
+            raise Misconfigured(
+                f"{self._root} can be entered by others, and that cannot be mended: {error.strerror}",
+                code="home_open",
+                hint="set RELAYFILE_HOME to a folder of your own",
+            ) from error
+        return f"{self._root} could be entered by others; its mode is 0700 now"
+
     def prepare(self, *parts: str) -> "Path":
         """The folder below home that `parts` name (home itself without any), existing and 0700.
 
@@ -107,6 +147,7 @@ class Home:
             Misconfigured: it cannot be made.
         """
         folder = _private_folder(self._root)
+        mark_secrets(folder)
         for part in parts:
             folder = _private_folder(os.path.join(folder, part))
         return _path(folder)

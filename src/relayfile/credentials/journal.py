@@ -12,6 +12,7 @@ from contextlib import suppress
 import msgspec
 
 from relayfile.credentials import durable
+from relayfile.credentials.home import mark_secrets
 from relayfile.errors import Misconfigured
 from relayfile.model import Secret
 from relayfile.wire import credentials as wire
@@ -133,6 +134,7 @@ class Journal:
         for path in self._stashes:
             try:
                 durable.private_folder(os.path.dirname(path))
+                mark_secrets(os.path.dirname(path))
                 durable.replace(path, raw)
             except OSError:
                 continue

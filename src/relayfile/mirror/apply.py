@@ -162,8 +162,8 @@ class Apply:
             match result, step:
                 case Changed(path), _:
                     self._survey.again[path] = "down"
-                case Refused(path, reason, lasting), _:
-                    refusals.append(Refusal(path, "down", "refused", reason, lasting))
+                case Refused(path, reason, lasting, code), _:
+                    refusals.append(Refusal(path, "down", code, reason, lasting))
                 case Done(path, stat), Place(version=version):
                     agreed.append(Agreement(path, node.revision, version))
                     local.append(self._seen(path, stat, version.digest))

@@ -8,9 +8,11 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, Self
 
+from relayfile.credentials.home import SECRETS_MARK
 from relayfile.errors import Halted, Misconfigured
 from relayfile.mirror import kernel
 from relayfile.model import EXECUTABLE, REGULAR, SYMLINK, Mode, Stat
@@ -18,19 +20,23 @@ from relayfile.model import EXECUTABLE, REGULAR, SYMLINK, Mode, Stat
 PRIVATE: Final = ".relay"
 STAGE: Final = "stage"
 TRASH: Final = "trash"
+_FOREIGN: Final = "it holds sign-ins or keys"
+MARKS: Final = {PRIVATE: "it is a mirror of its own", SECRETS_MARK: _FOREIGN}
+"""What a folder below the root may hold that closes it to the mirror, and why it does (R33)."""
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Beneath:
     """Descriptors of the root, of `.relay`, and of its stage and trash, which exist and are private."""
 
-    def __init__(self, directory: str) -> None:
-        """The root at `directory` is open.
+    def __init__(self, directory: str, secret_places: Collection[tuple[int, int]] = ()) -> None:
+        """The root at `directory` is open. `secret_places` are (dev, ino) of folders that are closed to it.
 
         Raises:
             Misconfigured: it is no directory, may not be written, or `.relay` is not an ordinary folder in it.
         """
         self.directory = directory
+        self._secret_places = frozenset(secret_places)
         try:
             self.root = os.open(directory, _FOLDER & ~os.O_NOFOLLOW)
         except OSError as error:
@@ -83,6 +89,44 @@ class Beneath:
             for descriptor in (self.stage, self.trash, self.private):
                 os.close(descriptor)
             self._open_private()
+
+    def closed(self, path: str, known: dict[str, str | None]) -> tuple[str, str] | None:
+        """The folder at `path`, or one it lies in, that is not this mirror's to read or to write, and why; or None.
+
+        `known` keeps the answers of one pass, so that each folder is looked at once in it.
+        """
+        at: int | None = None
+        begin = 0
+        try:
+            # step by step, each from the one above: a path may have 2,000 parts
+            for end in (*(index for index, letter in enumerate(path) if letter == "/"), len(path)):
+                folder = path[:end]
+                if folder not in known:
+                    above, at = self.folder(path[: max(0, begin - 1)]) if at is None else at, None
+                    try:
+                        at = os.open(path[begin:end], _FOLDER, dir_fd=above)
+                    finally:
+                        os.close(above)
+                    known[folder] = self._closed(at)
+                if reason := known[folder]:
+                    return folder, reason
+                begin = end + 1
+        except OSError:  # not there, or no folder: whoever goes there will be told
+            return None
+        finally:
+            if at is not None:
+                os.close(at)
+        return None
+
+    def closed_by(self, found: os.stat_result) -> str | None:
+        """What can be told of a folder without looking into it: why it is not this mirror's, or None."""
+        if found.st_dev != self.dev:
+            return "another file system is mounted there"
+        return _FOREIGN if (found.st_dev, found.st_ino) in self._secret_places else None
+
+    def _closed(self, folder: int) -> str | None:
+        marks = (reason for name, reason in MARKS.items() if look(name, folder) is not None)
+        return self.closed_by(os.fstat(folder)) or next(marks, None)
 
     def folder(self, path: str) -> int:
         """A new descriptor of the folder at `path`; the root's own for an empty path."""

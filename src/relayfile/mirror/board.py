@@ -87,7 +87,8 @@ class Board:
             return Picture(state, cause, last_error=self.failure, bootstrapping=True, connection=reader.connection)
         stream, pending, counters = report.stream, report.pending, report.counters
         applied = stream.position if pending.oldest is None else min(stream.position, pending.oldest - 1)
-        refused = [(one.path, one.reason) for one in report.refused]
+        refused: dict[str, str] = {one.path: one.reason for one in report.refused}
+        left = [(name, reason) for name, reason in report.left if name not in refused]
         return Picture(
             state,
             cause,
@@ -98,7 +99,8 @@ class Board:
             proven_at=counters.proven_at,
             pending_edits=pending.edits,
             conflicts=report.conflicts,
-            not_kept=(*refused, *report.left),
+            not_kept=(*refused.items(), *left),
+            not_kept_count=report.refused_count + len(left),
             held_deletions=sum(halt.count for halt in report.halts.values()),
             engine_starts=counters.engine_starts,
             cycles=counters.cycles + self.unsaved_cycles,

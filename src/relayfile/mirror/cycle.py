@@ -81,6 +81,7 @@ class Report:
     conflicts: int
     halts: Mapping[Direction, Halt]
     refused: Sequence[Refusal]
+    refused_count: int
     left: Sequence[tuple[str, str]]
     equal: bool | None
     damaged: bool
@@ -259,6 +260,7 @@ class Cycle:
             state.measure.conflicts(),
             dict(self._guard.halts),
             state.refusals.listed(MOST_LISTED),
+            state.refusals.count(),
             list(self._survey.left.items()),
             equal,
             self._proof.damaged,

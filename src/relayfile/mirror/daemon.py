@@ -63,10 +63,9 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """What a daemon may be told beside its record. `keep_out`: further folders that are never read or synced."""
+    """What a daemon may be told beside its record."""
 
     runtime_dir: str | None = None
-    keep_out: tuple[str, ...] = ()
     log_level: str = "INFO"
 
 
@@ -98,7 +97,7 @@ def run(home: Home, record: Record, settings: Settings | None = None, ready_fd: 
 
 async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -> None:
     with (
-        Beneath(record.directory) as beneath,
+        Beneath(record.directory, root.secret_places(home)) as beneath,
         Lease(beneath.root, beneath.private, record.directory) as lease,
         ThreadPoolExecutor(1, "engine") as engine_thread,
         ThreadPoolExecutor(1, "login") as login_thread,
@@ -117,7 +116,7 @@ async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -
             ports = Ports(
                 clock=_SystemClock(),
                 disk=disk,
-                scanner=LocalScanner(beneath, time.time, root.secret_places(home, settings.keep_out)),
+                scanner=LocalScanner(beneath, time.time),
                 watcher=watcher,
                 api=_WorkspaceApi(client, record.workspace),
                 run_blocking=_Blocking(engine_thread),

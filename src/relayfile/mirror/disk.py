@@ -13,11 +13,11 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from relayfile.core.paths import left_out
+from relayfile.core.paths import is_private, left_out
 from relayfile.errors import Halted, Unavailable
 from relayfile.mirror import kernel
 from relayfile.mirror.beneath import PRIVATE, Beneath, look, mode_of, stat_of, untouched
-from relayfile.mirror.ports import Changed, Done, Place, Refused, Remove, Result, SetAside, Step
+from relayfile.mirror.ports import CLOSED, Changed, Done, Place, Refused, Remove, Result, SetAside, Step
 from relayfile.mirror.stage import (
     FILLING,
     READY,
@@ -33,7 +33,7 @@ from relayfile.mirror.trash import Trash
 from relayfile.model import SYMLINK, Stat, TreePath, Version
 
 SYNC_ALL_FROM: Final = 16
-"""From this many files on, one sync of the file system is cheaper than one of each file (R32)."""
+"""From this many files or folders on, one sync of the file system is cheaper than one of each (R32)."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _IN_THE_WAY: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
 _NEVER: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
@@ -146,6 +146,7 @@ class _Batch:
         self._durably = durably
         self._staged: dict[int, Staged] = {}
         self._touched: set[str] = set()
+        self._closed: dict[str, str | None] = {}
         os.mkdir(self._name, 0o700, dir_fd=beneath.stage)
         self._folder = beneath.folder(f"{PRIVATE}/stage/{self._name}")
         self.results: dict[int, Result] = {}
@@ -193,7 +194,7 @@ class _Batch:
             if index not in self.results:
                 self.results[index] = self._published(index, step)
                 self._reach("published")
-        if self._durably:
+        if self._durably and len(self._touched) < SYNC_ALL_FROM:
             for folder in self._touched:
                 self._sync_folder(folder)
         elif self._touched:
@@ -204,6 +205,8 @@ class _Batch:
         above, _, name = step.path.rpartition("/")
         staged = self._staged.get(index)
         try:
+            if found := self._beneath.closed(above, self._closed):
+                return Refused(step.path, f"{found[0]}: {found[1]}", lasting=True, code=CLOSED)
             with self._parent(above, make=isinstance(step, Place)) as folder:
                 match step:
                     case Place(expected=None):
@@ -383,13 +386,9 @@ class _Batch:
 
 def _never(step: Step) -> str | None:
     """Why this step can never be done in any mirror, or None."""
-    if step.path.partition("/")[0].casefold() == PRIVATE:
-        return "the mirror keeps its own things in .relay"
     if not isinstance(step, Place):
-        return None
-    if reason := left_out(step.path):
-        return reason
-    return _bad_target(step) if step.version.mode == SYMLINK else None
+        return left_out(step.path) if is_private(step.path) else None
+    return left_out(step.path) or (_bad_target(step) if step.version.mode == SYMLINK else None)
 
 
 def _bad_target(step: Place) -> str | None:

@@ -39,6 +39,7 @@ class Survey:
             trees.note_swept(sight.path for sight in chunk if not isinstance(sight, Left))
             self._take(chunk, now_s)
         trees.see(trees.end_sweep(), now_s)
+        self._state.refusals.reopen(self.left)
         self._give_up_circling(set())
 
     def rescan(self, hinted: Iterable[TreePath], now_s: float) -> None:

@@ -7,7 +7,7 @@ protocol says what is true when a call returns.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 from relayfile.client.feed import Batch, OnConnection
 from relayfile.client.push import Outcome, Push
@@ -76,12 +76,17 @@ class Refused:
     """Nothing was done, for a `reason` a person can read.
 
     `lasting`: this version can never lie on this disk under this name (too long, a case twin), so the path is left
-    out and listed. Otherwise (disk full, no permission, in the way) it is tried again later.
+    out and listed. Otherwise (disk full, no permission, in the way) it is tried again later. What a folder refuses
+    that is closed to the mirror lasts until a sweep finds it open (`code` is `CLOSED`).
     """
 
     path: TreePath
     reason: str
     lasting: bool = False
+    code: str = "refused"
+
+
+CLOSED: Final = "closed"
 
 
 Result: TypeAlias = Done | Changed | Refused

@@ -1,11 +1,12 @@
 """The paths that one direction cannot do: listed for people, left out of the work, tried again when that may help."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import apsw
 
+from relayfile.mirror.ports import CLOSED
 from relayfile.model import TreePath
 
 Side: TypeAlias = Literal["down", "up"]
@@ -59,12 +60,24 @@ class Refusals:
         self._db.execute("DELETE FROM refused WHERE NOT lasting")
         return self._db.changes() > 0
 
+    def reopen(self, closed: Collection[str]) -> None:
+        """What was refused by a folder that is none of the `closed` any more is work again."""
+        below = tuple(f"{folder}/" for folder in closed)
+        rows = self._db.execute("SELECT path FROM refused WHERE code = ?", (CLOSED,))
+        open_again = [(path,) for (path,) in rows if not path.startswith(below)]
+        self._db.executemany("DELETE FROM refused WHERE path = ?", open_again)
+
     def listed(self, limit: int) -> list[Refusal]:
-        """What is refused now, the lasting ones first."""
+        """What is refused now, each path once, those first that may still come."""
         rows = self._db.execute(
-            "SELECT path, side, code, reason, lasting FROM refused ORDER BY lasting DESC, path LIMIT ?", (limit,)
+            "SELECT path, side, code, reason, min(lasting) FROM refused GROUP BY path ORDER BY 5, path LIMIT ?",
+            (limit,),
         )
         return [Refusal(TreePath(path), side, code, why, bool(lasting)) for path, side, code, why, lasting in rows]
+
+    def count(self) -> int:
+        """How many paths are refused now."""
+        return int(self._db.execute("SELECT count(DISTINCT path) FROM refused").get)
 
     def _any(self) -> bool:
         return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM refused)").get)

@@ -8,12 +8,13 @@ otherwise upload the sign-in and the keys.
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from relayfile.credentials.home import Home
+from relayfile.core.paths import left_out_folder
+from relayfile.credentials.home import SECRETS_MARK, Home
 from relayfile.errors import Misconfigured, UsageError
 from relayfile.mirror import registry
 from relayfile.mirror.beneath import PRIVATE, Beneath
@@ -32,16 +33,14 @@ def prepare(
     api_url: str,
     profile: str,
     shared_login: bool | None = None,
-    keep_out: Iterable[str | Path] = (),
     new: bool = False,
     moved: bool = False,
 ) -> Record:
     """`directory` is a mirror root with an identity, and its record is saved: a daemon may be started on it.
 
-    Repeating it for the same workspace answers the same record. `keep_out` are further folders that must never
-    be synced: data and key folders of servers. RELAYFILE_HOME always is one. `new` gives the directory a new
-    identity (its files are then uploaded or kept, as at a first mount); `moved` keeps the identity of a root that
-    was copied elsewhere and is gone from its old place. `shared_login` None: as it was, at first a login of its own.
+    Repeating it for the same workspace answers the same record. `new` gives the directory a new identity (its files
+    are then uploaded or kept, as at a first mount); `moved` keeps the identity of a root that was copied elsewhere
+    and is gone from its old place. `shared_login` None: as it was, at first a login of its own.
 
     Raises:
         UsageError: it is not a directory.
@@ -51,7 +50,7 @@ def prepare(
     """
     root = Path(os.path.realpath(directory))
     # before anything is made: a refused place stays as it was, also when it did not exist
-    _refuse_secret_places(root, [home.path, *(Path(place) for place in keep_out)])
+    refuse_secret_places(home, root)
     _refuse_other_mirrors(home, root)
     _make(root)
     with Beneath(str(root)) as beneath:
@@ -131,10 +130,10 @@ def verify(beneath: Beneath, record: Record) -> None:
         )
 
 
-def secret_places(home: Home, keep_out: Iterable[str | Path] = ()) -> frozenset[tuple[int, int]]:
-    """(dev, ino) of every folder the scanner must not enter wherever it appears."""
+def secret_places(home: Home) -> frozenset[tuple[int, int]]:
+    """(dev, ino) of the folders of this home that no mirror enters wherever they appear, marked or not."""
     found = set()
-    for place in (home.path, home.server, home.server / "keys", *(Path(place) for place in keep_out)):
+    for place in (home.path, home.server, home.server / "keys"):
         try:
             there = place.stat()
         except OSError:
@@ -179,16 +178,30 @@ def _lies_in(inner: Path, outer: Path) -> bool:
     return any(_same(above, outer) for above in _upwards(inner))
 
 
-def _refuse_secret_places(root: Path, places: Iterable[Path]) -> None:
-    for place in places:
-        real = Path(os.path.realpath(place))
-        if _lies_in(root, real) or _lies_in(real, root):
-            raise Misconfigured(
-                f"{root} cannot be a mirror: {real} holds sign-ins or keys, and they would be uploaded. "
-                "Nothing was changed.",
-                code="secret_place",
-                hint="mount a directory of its own, such as ~/work/acme",
-            )
+def refuse_secret_places(home: Home, root: Path) -> None:
+    """Nothing of `root` would be uploaded that holds sign-ins or keys: of this home, another one, or a server (R33).
+
+    Raises:
+        Misconfigured: code `secret_place`: it is, lies in or lies around a folder of them.
+    """
+    real = Path(os.path.realpath(home.path))
+    place = real if _lies_in(root, real) or _lies_in(real, root) else None
+    place = place or next((above for above in _upwards(root) if (above / SECRETS_MARK).exists()), None)
+    place = place or next(_below_with(root, SECRETS_MARK), None)
+    if place is not None:
+        raise Misconfigured(
+            f"{root} cannot be used: {place} holds sign-ins or keys, which would be uploaded. Nothing was changed.",
+            code="secret_place",
+            hint="choose a directory of its own, such as ~/work/acme",
+        )
+
+
+def _below_with(root: Path, name: str) -> Iterator[Path]:
+    """The folders below `root` that a mirror would enter and that hold something called `name`."""
+    for folder, folders, files in os.walk(root):
+        if folder != str(root) and (name in folders or name in files):
+            yield Path(folder)
+        folders[:] = [below for below in folders if not left_out_folder(below)]
 
 
 def _refuse_other_mirrors(home: Home, root: Path) -> None:
@@ -203,13 +216,20 @@ def _refuse_other_mirrors(home: Home, root: Path) -> None:
                 code="nested_mirror",
                 hint="mount a directory outside of it",
             )
-    for above in root.parents:  # mirrors of other homes are not in our registry, but carry their mark
+    # Mirrors of other homes are not in our registry, but carry their mark.
+    for above in root.parents:
         if (above / PRIVATE / ID).is_file():
             raise Misconfigured(
                 f"{root} cannot be a mirror: it lies inside the mirror {above}. Nothing was changed.",
                 code="nested_mirror",
                 hint="mount a directory outside of it",
             )
+    for below in _below_with(root, PRIVATE):
+        raise Misconfigured(
+            f"{root} cannot be a mirror: it lies around the mirror {below}. Nothing was changed.",
+            code="nested_mirror",
+            hint=f"mount a directory outside of it; if nobody keeps that mirror any more, delete {below / PRIVATE}",
+        )
 
 
 def _of_this_root(home: Home, wanted: Record, *, moved: bool) -> Record | None:

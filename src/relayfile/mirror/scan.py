@@ -7,14 +7,14 @@ folders that hold secrets (R33) are not entered, wherever they appear.
 import errno
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
 from relayfile.core.paths import left_out, left_out_folder
 from relayfile.errors import UsageError
-from relayfile.mirror.beneath import PRIVATE, Beneath, look, stat_of
+from relayfile.mirror.beneath import MARKS, Beneath, look, stat_of
 from relayfile.mirror.ports import Found, Known, Left, Missing, Sight, Unstable
 from relayfile.model import SYMLINK, Digest, Stat, TreePath
 
@@ -25,14 +25,11 @@ _BLOCK_BYTES: Final = 1 << 20
 
 
 class LocalScanner:
-    """`ports.Scanner` on a real file system. `secret_places` are (dev, ino) of folders that are never entered."""
+    """`ports.Scanner` on a real file system."""
 
-    def __init__(
-        self, beneath: Beneath, now: Callable[[], float], secret_places: Collection[tuple[int, int]] = ()
-    ) -> None:
+    def __init__(self, beneath: Beneath, now: Callable[[], float]) -> None:
         self._beneath = beneath
         self._now = now
-        self._secret_places = frozenset(secret_places)
 
     def sweep(self, known: Known) -> Iterator[Found | Unstable | Left]:
         """As `ports.Scanner.sweep`.
@@ -56,6 +53,7 @@ class LocalScanner:
         self._beneath.check()
         sights: list[Sight] = []
         at: tuple[str, int | None] | None = None
+        closed: dict[str, str | None] = {}
         try:
             for path in sorted(set(paths)):
                 above, _, name = path.rpartition("/")
@@ -64,6 +62,9 @@ class LocalScanner:
                         _close(at)
                         at = None
                         at = (above, self._folder(above))
+                    if found := self._beneath.closed(above, closed):
+                        sights.append(Left(*found))
+                        continue
                     sights += self._rescan_one(path, name, at[1], known)
                 except OSError as error:
                     sights.append(Left(path, _unreadable(error)))
@@ -116,8 +117,9 @@ class LocalScanner:
             try:
                 with os.scandir(folder) as entries:
                     listed = sorted(entries, key=lambda entry: entry.name)
-                if above and any(entry.name == PRIVATE for entry in listed):
-                    yield Left(_shown(above), "it is a mirror of its own")
+                marks = (MARKS[entry.name] for entry in listed if entry.name in MARKS)
+                if above and (reason := next(marks, None)):
+                    yield Left(_shown(above), reason)
                     continue
                 for entry in listed:
                     yield from self._entry(above, entry, folder, known, waiting)
@@ -175,11 +177,7 @@ class LocalScanner:
         """Why this folder is not entered, or None."""
         if left_out_folder(path):
             return "it is not mirrored"
-        if found.st_dev != self._beneath.dev:
-            return "another file system is mounted there"
-        if (found.st_dev, found.st_ino) in self._secret_places:
-            return "it holds the sign-in or the keys of this machine"
-        return None
+        return self._beneath.closed_by(found)
 
     def _folder(self, path: str) -> int | None:
         """A descriptor of the folder; None: there is none.

@@ -60,6 +60,7 @@ def fragment(
         conflicts=picture.conflicts,
         held_deletions=picture.held_deletions,
         not_kept=[control.NotKept(path=path, reason=reason) for path, reason in picture.not_kept],
+        not_kept_count=picture.not_kept_count,
         engine_starts=picture.engine_starts,
         cycles=picture.cycles,
         cycles_cancelled=picture.cycles_cancelled,
@@ -125,8 +126,8 @@ def text(seen: Fragment, *, width: int = 80, colour: bool = False) -> str:
     if counts := _counts(seen):
         lines.append(f"  {counts}")
     lines += [f"  not kept here: {one['path']} ({one['reason']})" for one in seen["not_kept"][:_NOT_KEPT_SHOWN]]
-    if (more := len(seen["not_kept"]) - _NOT_KEPT_SHOWN) > 0:
-        lines.append(f"  not kept here: {more} more, see `relayfile status --json`")
+    if (more := seen["not_kept_count"] - min(len(seen["not_kept"]), _NOT_KEPT_SHOWN)) > 0:
+        lines.append(f"  not kept here: {more:,} more, see `relayfile status --json`")
     lines += [f"  {notice}" for notice in seen["notices"]]
     if login := seen["login"].get("text"):
         lines.append(f"  login: {login}")
@@ -177,8 +178,8 @@ def _standing(seen: Fragment, colour: bool) -> str:
         proven = f"at evt_{seen['applied']} of evt_{seen['head']}"
     else:
         proven = f"at evt_{seen['applied']}, not proven equal now"
-    if kept_out := len(seen["not_kept"]):
-        proven += f" ({kept_out} {_plural('path', kept_out)} not kept here)"
+    if kept_out := seen["not_kept_count"]:
+        proven += f" ({kept_out:,} {_plural('path', kept_out)} not kept here)"
     return f"{word} · {proven}"
 
 

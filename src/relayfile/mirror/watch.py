@@ -15,7 +15,7 @@ from asyncinotify import Event, Inotify, Mask
 
 from relayfile.core.paths import left_out, left_out_folder
 from relayfile.errors import UsageError
-from relayfile.mirror.beneath import Beneath, look
+from relayfile.mirror.beneath import MARKS, Beneath, look
 from relayfile.mirror.ports import Hint
 from relayfile.mirror.settle import Settling
 from relayfile.model import TreePath
@@ -188,10 +188,14 @@ class LocalWatcher:
                 continue
             try:
                 with os.scandir(folder) as entries:
-                    for entry in entries:
-                        below = f"{path}/{entry.name}" if path else entry.name
-                        if entry.is_dir(follow_symlinks=False) and not left_out_folder(below):
-                            waiting.append(below)
+                    listed = list(entries)
+                if path and any(entry.name in MARKS for entry in listed):
+                    self._unwatch(path)  # what lies there is not ours; no hint is wanted of it
+                    continue
+                for entry in listed:
+                    below = f"{path}/{entry.name}" if path else entry.name
+                    if entry.is_dir(follow_symlinks=False) and not left_out_folder(below):
+                        waiting.append(below)
             except OSError:
                 continue
             finally:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from relayfile import __version__
+from relayfile.credentials.home import mark_secrets
 from relayfile.server.blobs import Blobs
 from relayfile.server.config import Settings
 from relayfile.server.door import Door
@@ -52,6 +53,7 @@ def create(settings: Settings) -> Starlette:
         Misconfigured: a folder, a key or the database cannot be used.
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mark_secrets(settings.data)
     high_water = HighWater(settings.data)
     with sound(settings.data / DATABASE):
         connection = connect(settings.data / DATABASE)

@@ -18,6 +18,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
+from relayfile.credentials.home import mark_secrets
 from relayfile.errors import LoginRequired, Misconfigured
 
 AUDIENCE: Final = "relayfile"
@@ -51,6 +52,7 @@ class Keys:
         raw: dict[str, bytes] = {}
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mark_secrets(folder)
             for name in (_SIGNING, _WRAP, _COOKIE, _NONCE):
                 path = folder / name
                 if not path.exists() and name not in remembered:

@@ -72,6 +72,7 @@ class Fragment(TypedDict):
     conflicts: int
     held_deletions: int
     not_kept: Sequence[NotKept]
+    not_kept_count: int
     engine_starts: int
     cycles: int
     cycles_cancelled: int

@@ -22,6 +22,9 @@ AT = 1_700_000_000.0
         "a/.swap.swp",
         "notes.txt~",
         ".#lock",
+        ".relay/id",
+        "deep/er/.relay/state.json",
+        "a/.RELAY/id",
         "#auto#",
         ".tmp-1",
         "x.tmp",
@@ -33,7 +36,7 @@ def test_these_are_mirrored_neither_way(path):
 
 
 @pytest.mark.parametrize(
-    "path", ["a", ".relayx/b", "a/.relay/b", ".gitignore", "#", "git/config", "node_modules.txt"]
+    "path", ["a", ".relayx/b", "a/x.relay/b", ".gitignore", "#", "git/config", "node_modules.txt"]
 )
 def test_these_are_mirrored(path):
     assert left_out(path) is None
@@ -42,7 +45,8 @@ def test_these_are_mirrored(path):
 def test_nobody_need_look_into_folders_that_are_left_out():
     assert left_out_folder(".relay")
     assert left_out_folder("a/b/.git")
-    assert not left_out_folder("a/.relay")
+    assert left_out_folder("a/.relay")
+    assert left_out_folder("a/.Relay")
     assert not left_out_folder("a")
 
 

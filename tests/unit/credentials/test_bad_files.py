@@ -9,6 +9,7 @@ import pytest
 
 import logins
 from fake_authority import Authority
+from relayfile.credentials.home import SECRETS_MARK
 from relayfile.errors import LoginRequired, Misconfigured
 
 
@@ -147,6 +148,7 @@ def test_every_file_of_a_login_is_private_and_its_folder_too(authority, path):
         "cloud-credentials.json": 0o600,
         "cloud-credentials.lock": 0o600,
         "cloud-credentials.history": 0o600,
+        SECRETS_MARK: 0o600,
     }
 
 
@@ -274,7 +276,7 @@ def test_a_successor_is_stashed_elsewhere_when_its_place_refuses_it_and_found_by
     assert after.token() == token
     assert after.state().generation == 2
     assert authority.outcomes() == {"rotated": 1}
-    assert not list((place / "state").iterdir())
+    assert [left.name for left in (place / "state").iterdir()] == [SECRETS_MARK]
     assert not refuse.exists()
 
 

@@ -386,7 +386,8 @@ def test_where_the_server_has_a_file_and_a_folder_of_one_name_the_folder_lies_he
     server.write("a/b", b"inside")
     mirror.run()
     assert mirror.disk.text() == {"a/b": b"inside"}
-    assert [one.code for one in mirror.last.report.refused] == ["overlap", "overlap"]
+    assert [(one.path, one.code) for one in mirror.last.report.refused] == [("a", "overlap")], "a path is listed once"
+    assert mirror.last.report.refused_count == 1
     assert mirror.last.report.equal is True
     assert server.text() == {"a": b"file", "a/b": b"inside"}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from relayfile.core.paths import conflict_copy
+from relayfile.credentials.home import mark_secrets
 from relayfile.mirror import disk as disk_module
 from relayfile.mirror import kernel
 from relayfile.mirror.beneath import Beneath
@@ -432,6 +433,27 @@ def test_a_failing_path_never_stops_the_others(ground):
     results = ground.disk.execute([ground.place("file/below", b"1"), ground.place("ok", b"2")])
     assert isinstance(results[0], Refused)
     assert isinstance(results[1], Done)
+
+
+def test_nothing_is_written_into_a_folder_that_is_a_mirror_of_its_own_or_holds_secrets(ground):
+    for closed in ("copy", "keys"):
+        (ground.root / closed / "deep").mkdir(parents=True)
+    (ground.root / "copy" / ".relay").mkdir()
+    mark_secrets(ground.root / "keys")
+    (ground.root / "copy" / "theirs").write_bytes(b"theirs")
+    before = ground.stat("copy/theirs")
+    steps = [
+        ground.place("copy/new", b"1"),
+        ground.place("copy/deep/er/new", b"2"),
+        ground.place("keys/deep/new", b"3"),
+        ground.place("copy/.relay/id", b"4"),
+        ground.place("copy/theirs", b"5", expected=before),
+        Remove(TreePath("copy/theirs"), before),
+    ]
+    results = ground.disk.execute([*steps, ground.place("ok", b"6")])
+    assert all(isinstance(one, Refused) for one in results[:-1]), results
+    assert ground.files() == {"copy/theirs": b"theirs", "keys/.relayfile-secrets": b"", "ok": b"6"}
+    assert not ground.staged()
 
 
 CRASHER = """

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from relayfile.credentials.home import Home
+from relayfile.credentials.home import Home, mark_secrets
 from relayfile.errors import LeaseHeld, Misconfigured, UsageError
 from relayfile.mirror import lease, registry, root
 from relayfile.mirror.beneath import Beneath
@@ -65,9 +65,22 @@ def test_places_of_secrets_are_refused_from_every_side_and_stay_as_they_were(hom
     assert not list((tmp_path / "home").iterdir())
 
 
-def test_data_and_key_folders_of_servers_are_refused_too(home, tmp_path):
-    with pytest.raises(Misconfigured):
-        root.prepare(home, tmp_path / "data" / "x", **ACME, keep_out=[tmp_path / "data"])
+@pytest.mark.parametrize("where", ["srv/keys", "srv/keys/inner", "srv", "."])
+def test_a_folder_that_says_that_it_holds_secrets_is_refused_from_every_side(home, tmp_path, where):
+    around = tmp_path / "around"
+    (around / "srv" / "keys").mkdir(parents=True)
+    mark_secrets(around / "srv" / "keys")
+    with pytest.raises(Misconfigured, match=r"srv/keys holds sign-ins or keys"):
+        root.prepare(home, around / where, **ACME)
+    assert not (around / where / ".relay").exists()
+
+
+def test_a_mirror_around_that_of_another_home_is_refused(home, directory, tmp_path):
+    root.prepare(Home(tmp_path / "second"), directory / "deep" / "er", **ACME)
+    with pytest.raises(Misconfigured, match="around the mirror") as refused:
+        root.prepare(home, directory, **ACME)
+    assert str(directory / "deep" / "er" / ".relay") in refused.value.hint
+    assert not (directory / ".relay").exists()
 
 
 @pytest.mark.parametrize("where", ["sub", ".."])

@@ -7,7 +7,9 @@ from hashlib import sha256
 
 import pytest
 
+from relayfile.credentials.home import mark_secrets
 from relayfile.errors import Halted
+from relayfile.mirror.beneath import Beneath
 from relayfile.mirror.ports import Found, Left, Missing, Unstable
 from relayfile.mirror.scan import RACY_S, LocalScanner
 from relayfile.model import Digest, TreePath
@@ -93,10 +95,27 @@ def test_a_nested_mirror_and_a_place_of_secrets_are_not_entered(ground):
     write(ground, "nested/.relay/id", b"x")
     write(ground, "nested/file", b"x")
     write(ground, "keys/key", b"secret")
+    write(ground, "marked/deep/file", b"secret")
+    mark_secrets(ground.root / "marked")
     place = (ground.root / "keys").stat()
-    scanner = LocalScanner(ground.beneath, ground.now, {(place.st_dev, place.st_ino)})
-    assert {one.name for one in scanner.sweep(Rows()) if isinstance(one, Left)} == {"nested", "keys"}
-    assert not [one for one in scanner.sweep(Rows()) if isinstance(one, Found)]
+    closed = {"nested", "keys", "marked"}
+    files = ["nested/file", "nested/.relay/id", "keys/key", "marked/deep/file", "marked/deep"]
+    with Beneath(str(ground.root), {(place.st_dev, place.st_ino)}) as beneath:
+        scanner = LocalScanner(beneath, ground.now)
+        swept_, hinted = list(scanner.sweep(Rows())), scanner.rescan(map(TreePath, files), Rows())
+    assert {one.name for one in swept_} == closed
+    assert {one.name for one in hinted if isinstance(one, Left)} == closed, "also when one below it is hinted at"
+    assert not [one for one in (*swept_, *hinted) if isinstance(one, Found)]
+
+
+def test_what_is_known_below_a_folder_that_became_a_mirror_is_not_gone(ground):
+    write(ground, "copy/file", b"x")
+    write(ground, "copy/.relay/id", b"x")
+    known = Rows({TreePath("copy/gone"): (None, None), TreePath("copy/file"): (None, None)})
+    assert ground.scanner.rescan([TreePath("copy/gone"), TreePath("copy/file")], known) == [
+        Left("copy", "it is a mirror of its own"),
+        Left("copy", "it is a mirror of its own"),
+    ]
 
 
 def test_a_rescan_tells_what_is_there_what_is_gone_and_what_lies_below(ground):

@@ -26,13 +26,13 @@ def drawn(picture, **choices):
 
 
 def test_equality_is_said_with_its_position_and_what_is_not_kept():
-    seen = drawn(
-        Picture("live", observed=41, equal=True, proven_at=time.time(), not_kept=(("a:b", "no such name"),) * 3)
-    )
+    left = tuple((f"a:{number}", "no such name") for number in range(7))
+    seen = drawn(Picture("live", observed=41, equal=True, proven_at=time.time(), not_kept=left, not_kept_count=1_200))
     text = status.text(seen)
     assert "live · equal to evt_41, proven " in text
-    assert "(3 paths not kept here)" in text
-    assert "a:b (no such name)" in text
+    assert "(1,200 paths not kept here)" in text
+    assert "1,195 more" in text
+    assert "a:4 (no such name)" in text
 
 
 def test_equality_is_never_said_when_it_is_not_proven():

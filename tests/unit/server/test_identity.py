@@ -19,7 +19,7 @@ def test_the_first_start_makes_an_owner_and_private_keys_and_says_how_to_sign_in
     identity = Identity.open(database, replace(settings, keys=settings.data / "new" / "keys"))
     assert "run `relayfile login http://127.0.0.1:8080` and sign in as 'owner'" in identity.welcome
     files = [*(settings.data / "new" / "keys").iterdir(), settings.data / "owner-signin"]
-    assert len(files) == 5
+    assert len(files) == 6
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     assert stat.S_IMODE((settings.data / "new" / "keys").stat().st_mode) == 0o700
 

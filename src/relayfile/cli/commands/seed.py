@@ -15,7 +15,8 @@ from relayfile.cli.main import Parser
 from relayfile.cli.output import Progress, plural, size
 from relayfile.client import api
 from relayfile.core.paths import left_out, left_out_folder
-from relayfile.errors import Misconfigured, RevisionMismatch, UsageError
+from relayfile.errors import RevisionMismatch, UsageError
+from relayfile.mirror.root import refuse_secret_places
 from relayfile.model import EXECUTABLE, REGULAR, SYMLINK, Mode, TreePath
 from relayfile.wire import data
 
@@ -73,7 +74,7 @@ def run(asked: argparse.Namespace, context: Context) -> int:
             code="not_a_directory",
             hint="`relayfile write` takes a file",
         )
-    _refuse_secrets(root, context)
+    refuse_secret_places(context.home, root.resolve())
     tally = _Tally()
     files = list(_below(root, tally))
     with (
@@ -207,16 +208,6 @@ def _below(root: Path, tally: _Tally) -> Iterator[_Local]:
             stat = entry.stat(follow_symlinks=False)
             mode = SYMLINK if entry.is_symlink() else EXECUTABLE if stat.st_mode & 0o111 else REGULAR
             yield _Local(path, Path(entry.path), stat.st_size, mode)
-
-
-def _refuse_secrets(root: Path, context: Context) -> None:
-    real, home = root.resolve(), context.home.path.resolve()
-    if real == home or home in real.parents or real in home.parents:
-        raise Misconfigured(
-            f"{root} holds, or lies in, {home}: its keys and logins would be uploaded. Nothing was.",
-            code="holds_secrets",
-            hint="seed a directory beside it",
-        )
 
 
 def _tell(tally: _Tally, context: Context) -> int:
