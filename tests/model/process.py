@@ -217,8 +217,8 @@ class _Exchange(TokenExchange):
         super().__init__("model", clock=clock, chance=lambda: 0.0, limits=LIMITS)
         self._told = told
 
-    def _attempt(self, origin, refresh_token, nonce, until):
-        self._told.effect("send", refresh_token.reveal(), nonce.reveal())
+    def _attempt(self, origin, grant, nonce, until):
+        self._told.effect("send", grant.refresh_token.reveal(), nonce.reveal())
         return self._told.effect("answer")
 
     def revoke(self, api_url, refresh_token, reason):
