@@ -108,7 +108,7 @@ class LossyProxy:
         async def downwards() -> None:
             first = await down.read(65_536)  # the server has acted: it answers
             await asyncio.sleep(self.delay_s)
-            if _is_renewal(asked) and self._is_lost():
+            if first and _is_renewal(asked) and self._is_lost():
                 self._lose(first, writer)
                 return
             writer.write(first)

@@ -33,6 +33,8 @@ BUSY = 75
 LOCK_WAIT_S = 30.0
 """Whoever waits longer than this for a holder that is stopped says so and ends with BUSY (T08)."""
 LEAST_STRIKES = 12
+_AIMS = ("holder", "holder", "anyone", "anyone", "holder", "holder", "daemon", "daemon")
+"""Stops and kills alternate, so that each aim is met by both."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def family_of(machine: Machine) -> str:
 class Storm:
     """`crowd` processes at a time on one machine, each a real command, again and again until the storm is over.
 
-    Struck are commands at random and, as often, whoever holds the lock of the credential file at that moment.
+    Struck are commands at random, now and then the daemon, and as often whoever holds the lock of the credential file
+    at that moment.
     """
 
     machine: Machine
@@ -118,11 +121,14 @@ class Storm:
     wrong: list[str] = field(default_factory=list)
     killed: int = 0
     stopped: int = 0
-    holders_struck: int = 0
+    stopped_holding: int = 0
+    killed_holding: int = 0
+    """Those of the above who held the lock when they were struck, by the kernel's word."""
     daemons_killed: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
     _running: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _struck: set[int] = field(default_factory=set)
+    _still: set[int] = field(default_factory=set)
     _starting: threading.Lock = field(default_factory=threading.Lock)
     """Held while a daemon is started: one that dies before it has begun is another test's matter."""
 
@@ -172,61 +178,84 @@ class Storm:
         """Commands that asked for a sign-in."""
         return self.codes[SIGN_IN_NEEDED]
 
-    def rage_for(self, seconds: float, *, every_s: float = 0.3, root: Path | None = None) -> None:
+    def rage_for(self, seconds: float, *, every_s: float = 0.3, root: Path | None = None, least: int = 0) -> None:
         """Faults for so long, and twelve of them at least: SIGSTOP and SIGKILL in turn.
 
-        A daemon that was killed is started again at `root`.
+        Goes on until `least` were stopped while they held the lock, as many were killed while they did, and a daemon
+        was killed; but not for ever. A daemon that was killed is started again at `root`.
         """
-        chance, until = random.Random(self.seed), time.monotonic() + seconds
+        chance, began = random.Random(self.seed), time.monotonic()
         mended: list[threading.Thread] = []
-        while not self.wrong and (time.monotonic() < until or (self.stop_s and self.strikes < LEAST_STRIKES)):
-            if self.stop_s and (pid := self._victim(chance, 2 * every_s)) is not None:
-                strike = self._stop if self.stopped <= self.killed + self.daemons_killed else self._kill
-                mended.append(threading.Thread(target=strike, args=(pid, root)))
+        for aim in itertools.cycle(_AIMS):
+            lasted_s = time.monotonic() - began
+            if self.wrong or (lasted_s >= seconds and (self._enough(least) or lasted_s >= 8 * seconds)):
+                break
+            stops = self.stopped <= self.killed + self.daemons_killed
+            if self.stop_s and (victim := self._victim(aim, chance, 2 * every_s)) is not None:
+                strike = self._stop if stops else self._kill
+                mended.append(threading.Thread(target=strike, args=(*victim, root)))
                 mended[-1].start()
             self._over.wait(every_s * (0.5 + chance.random()))
         for thread in mended:
             thread.join()
 
+    def _enough(self, least: int) -> bool:
+        held = min(self.stopped_holding, self.killed_holding) >= least and (self.daemons_killed or not least)
+        return not self.stop_s or (self.strikes >= LEAST_STRIKES and bool(held))
+
     @property
     def strikes(self) -> int:
         return self.stopped + self.killed + self.daemons_killed
 
-    def _victim(self, chance: random.Random, within_s: float) -> int | None:
-        """Whoever is renewing now, if somebody comes to it in time; else anyone."""
+    def _victim(self, aim: str, chance: random.Random, within_s: float) -> tuple[int, bool] | None:
+        """A process, and whether it holds the lock: such a one if wanted and found; else a daemon, or anyone."""
         daemons = self.machine.daemons()
-        if chance.random() < 0.5:
-            until = time.monotonic() + within_s
-            lock = self.machine.credentials.with_suffix(".lock")
-            while time.monotonic() < until:
-                with suppress(OSError, ValueError):
-                    note = json.loads(lock.read_bytes())
-                    if note["purpose"] == "renew" and (note["pid"] in self._running or note["pid"] in daemons):
-                        self.holders_struck += 1
-                        return int(note["pid"])
-                time.sleep(0.001)
-        pids = [*self._running, *daemons]
-        return chance.choice(pids) if pids else None
+        if aim == "holder" and (pid := self._holder_standing_still(daemons, within_s)) is not None:
+            return pid, True
+        pids = daemons if aim == "daemon" and daemons else [*self._running, *daemons]
+        pids = [pid for pid in pids if pid not in self._still]
+        return (chance.choice(pids), False) if pids else None
 
-    def _stop(self, pid: int, _: Path | None) -> None:
+    def _holder_standing_still(self, daemons: Sequence[int], within_s: float) -> int | None:
+        """A process that holds the lock by the kernel's word, and was stopped before it let it go."""
+        lock, until = self.machine.credentials.with_suffix(".lock"), time.monotonic() + within_s
+        while time.monotonic() < until:
+            pid = holder_of(lock)
+            if pid is not None and pid not in self._still and (pid in self._running or pid in daemons):
+                process = self._running.get(pid)
+                _send(process, pid, signal.SIGSTOP)
+                if _stands_still(pid) and holder_of(lock) == pid:
+                    return pid
+                _send(process, pid, signal.SIGCONT)
+            time.sleep(0.001)
+        return None
+
+    def _stop(self, pid: int, holding: bool, _: Path | None) -> None:
         process = self._running.get(pid)
         self.stopped += 1
+        self.stopped_holding += holding
+        self._still.add(pid)
         _send(process, pid, signal.SIGSTOP)
         self._over.wait(self.stop_s)
         _send(process, pid, signal.SIGCONT)
+        self._still.discard(pid)
 
-    def _kill(self, pid: int, root: Path | None) -> None:
+    def _kill(self, pid: int, holding: bool, root: Path | None) -> None:
         process = self._running.get(pid)
         if process is not None:
             self._struck.add(pid)
             self.killed += 1
+            self.killed_holding += holding
             _send(process, pid, signal.SIGKILL)
         elif root is not None and self._starting.acquire(blocking=False):
             try:
                 if pid in self.machine.daemons():
+                    self.killed_holding += holding
                     self._kill_daemon(pid, root)
             finally:
                 self._starting.release()
+        elif holding:
+            _send(None, pid, signal.SIGCONT)
 
     def _kill_daemon(self, pid: int, root: Path) -> None:
         self.daemons_killed += 1
@@ -240,9 +269,32 @@ class Storm:
         commands = ", ".join(f"exit {code}: {count}" for code, count in sorted(self.codes.items()))
         return (
             f"{self.crowd} commands at a time, {sum(self.codes.values())} in all ({commands}); killed {self.killed}, "
-            f"stopped {self.stopped}, daemon killed {self.daemons_killed}; of those struck {self.holders_struck} "
-            f"were renewing; forced logins {self.forced_logins}"
+            f"stopped {self.stopped}, daemon killed {self.daemons_killed}; of them while holding the lock: "
+            f"stopped {self.stopped_holding}, killed {self.killed_holding}; forced logins {self.forced_logins}"
         )
+
+
+def holder_of(lock: Path) -> int | None:
+    """The process that holds this flock now. What stands in the file is a note, which outlives the lock."""
+    try:
+        inode = str(lock.stat().st_ino)
+    except FileNotFoundError:
+        return None
+    for line in Path("/proc/locks").read_text().splitlines():
+        _, kind, _, _, pid, where, *_ = line.split()
+        if kind == "FLOCK" and where.rpartition(":")[2] == inode:
+            return int(pid)
+    return None
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether the stop that was sent has come into force; a process that is gone does not stand."""
+    until = time.monotonic() + 1.0
+    with suppress(OSError):
+        while time.monotonic() < until:
+            if (state := Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]) in "TZX":
+                return state == "T"
+    return False
 
 
 def _send(process: subprocess.Popen[bytes] | None, pid: int, sign: signal.Signals) -> None:
