@@ -1,10 +1,12 @@
-"""`./dev bench [NAME…]`: measure, print a table, write bench/results.json. Nothing else should run meanwhile."""
+"""`./dev bench [NAME…]`: measure, print a table, keep it in bench/results.json. Nothing else should run meanwhile."""
 
 import json
 import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from bench import ROOT, command, mirror, server, sessions
 from bench.figures import Figure, table
@@ -34,14 +36,26 @@ def main() -> int:
         print(f"measuring {name} …", end=" ", file=sys.stderr, flush=True)
         figures += MEASURES[name]()
         print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
-    results = {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
-        "figures": [figure.row() for figure in figures],
-    }
-    (ROOT / "bench" / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    keep(figures, ROOT / "bench" / "results.json")
     print(table(figures))
     return 0 if all(figure.met for figure in figures) else 1
+
+
+def keep(figures: Sequence[Figure], path: Path) -> None:
+    """`path` holds these figures, each with its moment, in place of earlier ones of that name; the others stay."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    measured = {figure.name: {**figure.row(), "at": at} for figure in figures}
+    try:
+        before = json.loads(path.read_text())
+    except FileNotFoundError:
+        before = {"figures": []}
+    kept = {row["name"]: {"at": before.get("at"), **row} for row in before["figures"]}
+    results = {
+        "at": at,
+        "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
+        "figures": list((kept | measured).values()),
+    }
+    path.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
