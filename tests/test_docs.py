@@ -6,13 +6,14 @@ import importlib
 import os
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from relayfile import errors
-from relayfile.cli.catalogue import ALIASES, COMMANDS
+from relayfile.cli.catalogue import ALIASES, COMMANDS, overview
 from relayfile.cli.main import Parser
 from relayfile.server.accounts import PASSWORD_FILE, SIGNIN_FILE
 from relayfile.server.app import DATABASE
@@ -42,12 +43,12 @@ def options(parser: argparse.ArgumentParser) -> Iterator[str]:
                 yield from options(inner)
 
 
-def inner_commands(parser: argparse.ArgumentParser) -> set[str]:
+def inner_parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     return {
-        name
+        name: inner
         for action in parser._actions
         if isinstance(action, argparse._SubParsersAction)
-        for name in action.choices
+        for name, inner in action.choices.items()
     }
 
 
@@ -77,7 +78,7 @@ def test_every_command_and_option_is_documented(command):
     hidden = {word for word in options(parser) if _suppressed(parser, word)}
     missing = {word for word in options(parser) if word not in page} - universal - hidden
     assert not missing
-    assert not {name for name in inner_commands(parser) if f"{command} {name}" not in text}
+    assert not {name for name in inner_parsers(parser) if f"{command} {name}" not in text}
 
 
 def test_every_command_is_described_once():
@@ -88,6 +89,43 @@ def test_every_command_is_described_once():
 @pytest.mark.parametrize("name", [DATABASE, FILE, SIGNIN_FILE, PASSWORD_FILE, PID_FILE])
 def test_what_a_server_keeps_in_its_data_folder_is_documented(name):
     assert f"`{name}`" in section(SETTINGS_PAGE, "What lies in the data folder")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_follows_a_command_is_documented(command):
+    text, parser = section(COMMANDS_PAGE, f"`{command}`"), parser_of(command)
+    missing = {word for words in positionals(parser) for word in words.split() if not re.search(rf"\b{word}\b", text)}
+    assert not missing
+
+
+def positionals(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """What stands for the words a command and its inner commands take, as their help shows it."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from positionals(inner)
+        elif not action.option_strings:
+            yield str(action.metavar)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_heading_stands_twice_in_a_page(page):
+    headings = re.findall(r"^#+ .*", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    assert not {one for one, count in Counter(headings).items() if count > 1}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_inner_command_has_a_sentence_and_an_example_that_parses(command):
+    for name, inner in inner_parsers(parser_of(command)).items():
+        assert re.search(r"\w+ \w+.*\.$", inner.description or ""), name
+        words = shlex.split((inner.epilog or "").partition("example:\n")[2])
+        assert words[:3] == ["relayfile", command, name]
+        parser_of(command).parse_args(words[2:])
+
+
+def test_the_help_of_the_program_names_every_exit_code():
+    codes = {str(error.exit_code) for error in error_classes()} | {"0", "130"}
+    assert codes <= set(re.findall(r"\b(\d+) [a-z]", overview().partition("Exit codes:")[2]))
 
 
 def _suppressed(parser: argparse.ArgumentParser, option: str) -> bool:

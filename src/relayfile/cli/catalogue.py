@@ -75,7 +75,8 @@ def overview() -> str:
         "With every command: --json (data for programs), --quiet (no talk), --profile NAME (another sign-in),",
         "--token-file FILE (a machine token; also RELAYFILE_TOKEN), and --help (what it does, with examples).",
         "Exit codes: 0 done, 1 not there or changed meanwhile, 2 wrong usage, 4 sign in, 6 a person must decide,",
-        "7 already running, 75 try again later, 77 not allowed, 78 mend this machine.",
+        "7 already running, 70 damaged data or a bug: report it, 75 try again later, 76 the other side is of another",
+        "version or no relayfile, 77 not allowed, 78 mend this machine, 130 interrupted.",
         "",
     ]
     return "\n".join(lines)

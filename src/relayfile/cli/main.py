@@ -129,6 +129,30 @@ def everywhere() -> "Parser":
     return parser
 
 
+def inner(verbs: "argparse._SubParsersAction[Parser]", name: str, sentence: str, example: str) -> Parser:
+    """The inner command `name`, such as `workspace create`; its own help says what it does, with an example."""
+    return verbs.add_parser(
+        name,
+        parents=[everywhere()],
+        help=sentence,
+        description=f"{sentence[0].upper()}{sentence[1:]}.",
+        epilog=f"example:\n  relayfile {example}",
+        formatter_class=_Help,
+        allow_abbrev=False,
+    )
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """What reads an argument that is a whole number of at least `least`."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+        return int(text)
+
+    return read
+
+
 def _split(words: Sequence[str]) -> tuple[list[str], str, list[str]]:
     """Options written before the command, the command, the rest."""
     before: list[str] = []

@@ -7,7 +7,7 @@ import msgspec
 
 from relayfile.cli import connect
 from relayfile.cli.context import Context
-from relayfile.cli.main import Parser, everywhere
+from relayfile.cli.main import Parser, inner, whole_number
 from relayfile.cli.terminal import printable
 from relayfile.client import api
 from relayfile.wire.auth import AuditRow, SessionRow
@@ -34,13 +34,13 @@ _PAGE = 1000
 def arguments(parser: Parser) -> None:
     """`auth status | sessions | revoke ID… | log [--after N]`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="status|sessions|revoke|log")
-    status = verbs.add_parser("status", parents=[everywhere()], help="how this sign-in is, and why")
+    status = inner(verbs, "status", "how this sign-in is, and why", "auth status --offline")
     status.add_argument("--offline", action="store_true", help="ask nobody: only what the files of this machine tell")
-    verbs.add_parser("sessions", parents=[everywhere()], help="the live sign-ins of mine; an owner sees all")
-    revoke = verbs.add_parser("revoke", parents=[everywhere()], help="end sign-ins, and what they enrolled")
+    inner(verbs, "sessions", "the live sign-ins of mine; an owner sees all", "auth sessions")
+    revoke = inner(verbs, "revoke", "end sign-ins, and what they enrolled", "auth revoke 3f9c2ab01d5e7788")
     revoke.add_argument("ids", nargs="+", metavar="ID", help="as `auth sessions` shows it")
-    log = verbs.add_parser("log", parents=[everywhere()], help="every token event, oldest first")
-    log.add_argument("--after", type=int, default=0, metavar="N", help="only events after number N")
+    log = inner(verbs, "log", "every token event, oldest first", "auth log --after 120 --json")
+    log.add_argument("--after", type=whole_number(0), default=0, metavar="N", help="only events after number N")
 
 
 def run(asked: argparse.Namespace, context: Context) -> int:

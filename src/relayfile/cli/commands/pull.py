@@ -15,11 +15,12 @@ Sync now and wait: on return the mirror holds everything the workspace held when
 edit made before it began is stored on the server. Without DIR: every mirror of this machine.
 
 Exit codes: 0 current, 4 sign in first, 6 a person must decide (`relayfile status` says what), 75 it could not be
-reached now; the mirror itself goes on trying."""
+reached now (the mirror itself goes on trying) or is stopped; more rarely 1 DIR is no mirror, 70 stored data is
+damaged, 76 the server is another version, 77 not allowed, 78 mend this machine. Of several mirrors: the gravest."""
 EXAMPLES = """\
   relayfile pull                     all mirrors, with a progress bar on a terminal
   relayfile pull ./acme && make      build what the others wrote
-  relayfile pull --json              [{"directory":…,"exit":0,"message":…}]"""
+  relayfile pull --json              [{"directory":…,"exit":0,"message":…,"hint":…}]"""
 
 _GRAVEST_FIRST = (78, 70, 76, 77, 4, 6, 75)
 
@@ -37,15 +38,16 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     ended: list[dict[str, object]] = []
     codes: set[int] = set()
     for record in chosen:
+        hint = None
         try:
             last = until_current(context, record)
         except RelayfileError as error:
             if len(chosen) == 1:
                 raise
-            last = control.Ended(exit=error.exit_code, message=error.message)
+            last, hint = control.Ended(exit=error.exit_code, message=error.message), error.hint
         codes.add(last["exit"])
-        context.output.say(f"{record.directory}: {last['message']}")
-        ended.append({"directory": record.directory, "mirror": record.id, **last})
+        context.output.say(f"{record.directory}: {last['message']}" + (f"\n  next: {hint}" if hint else ""))
+        ended.append({"directory": record.directory, "mirror": record.id, **last, "hint": hint})
     context.output.data(ended, "")
     return next((code for code in _GRAVEST_FIRST if code in codes), max(codes))
 

@@ -28,6 +28,10 @@ def arguments(parser: Parser) -> None:
 def run(asked: argparse.Namespace, context: Context) -> int:
     """The daemon knows the decision, and acts on it."""
     record = mirrors.the_one(context.home, asked.directory)
+    if not mirrors.fragment(context.home, record)["held_deletions"]:
+        context.output.say(f"{record.directory}: no deletion is held back. Nothing was changed")
+        context.output.data({"directory": record.directory, "mirror": record.id, "deletes": None}, "")
+        return 0
     decision = "accept" if asked.accept_deletes else "restore"
     answer = mirrors.ask(context.home, record, "POST", f"{control.RESUME}?deletes={decision}")
     told = json.loads(answer.body())

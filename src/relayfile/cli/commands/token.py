@@ -6,7 +6,7 @@ import msgspec
 
 from relayfile.cli import connect
 from relayfile.cli.context import Context
-from relayfile.cli.main import Parser, everywhere
+from relayfile.cli.main import Parser, inner
 from relayfile.client import api
 from relayfile.core.machine_tokens import shown
 from relayfile.credentials import machine
@@ -35,15 +35,17 @@ EXAMPLES = """\
 def arguments(parser: Parser) -> None:
     """`token create | list | revoke NAME…`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="create|list|revoke")
-    create = verbs.add_parser("create", parents=[everywhere()], help="a new token, on stdout this once")
+    create = inner(
+        verbs, "create", "a new token, on stdout this once", "token create --name ci --scope fs:read:/docs --ttl 90d"
+    )
     create.add_argument("--name", required=True, metavar="NAME", help="what it is for")
     create.add_argument("--scope", required=True, action="append", metavar="SCOPE", help="may be given several times")
     create.add_argument("--workspace", metavar="WORKSPACE", help="only this one; default: every one of mine")
     create.add_argument("--ttl", default="90d", metavar="TIME", help="how long it lives: 12h, 90d; at most 366d")
     create.add_argument("--save", metavar="FILE", help="into a new file that only you can read, not to stdout")
-    listing = verbs.add_parser("list", parents=[everywhere()], help="the live tokens of mine; an owner sees all")
+    listing = inner(verbs, "list", "the live tokens of mine; an owner sees all", "token list --all")
     listing.add_argument("--all", action="store_true", help="those that expired or were revoked, too")
-    revoke = verbs.add_parser("revoke", parents=[everywhere()], help="end tokens")
+    revoke = inner(verbs, "revoke", "end tokens", "token revoke ci")
     revoke.add_argument("names", nargs="+", metavar="NAME", help="a name or an id, as `token list` shows it")
 
 

@@ -5,8 +5,9 @@ import sys
 
 from relayfile.cli import connect
 from relayfile.cli.context import Context
-from relayfile.cli.main import Parser, everywhere
+from relayfile.cli.main import Parser, inner
 from relayfile.client import api
+from relayfile.credentials import profiles
 from relayfile.errors import NotFound, UsageError
 
 DESCRIPTION = """\
@@ -22,14 +23,17 @@ EXAMPLES = """\
 def arguments(parser: Parser) -> None:
     """`workspace create|list|use|current|delete`."""
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="create|list|use|current|delete")
-    create = verbs.add_parser("create", parents=[everywhere()], help="a new, empty workspace")
+    create = inner(verbs, "create", "a new, empty workspace", "workspace create plans")
     create.add_argument("name", metavar="NAME")
-    verbs.add_parser("list", parents=[everywhere()], help="those I am a member of")
-    use = verbs.add_parser("use", parents=[everywhere()], help="the one meant where a command names none")
+    inner(verbs, "list", "the workspaces I am a member of", "workspace list --json")
+    use = inner(verbs, "use", "choose the workspace that is meant where a command names none", "workspace use plans")
     use.add_argument("name", metavar="WORKSPACE")
-    verbs.add_parser("current", parents=[everywhere()], help="which one that is")
-    delete = verbs.add_parser(
-        "delete", parents=[everywhere()], help="for everybody, with all its files on the server"
+    inner(verbs, "current", "the workspace that is meant where a command names none", "workspace current")
+    delete = inner(
+        verbs,
+        "delete",
+        "delete a workspace for everybody, with all its files on the server",
+        "workspace delete plans --yes",
     )
     delete.add_argument("name", metavar="WORKSPACE")
     delete.add_argument("--yes", action="store_true", help="do not ask")
@@ -44,6 +48,12 @@ def run(asked: argparse.Namespace, context: Context) -> int:
 
 
 def _create(asked: argparse.Namespace, context: Context) -> None:
+    if not asked.name.strip():
+        raise UsageError(
+            "a workspace needs a name. Nothing was made.",
+            code="invalid_name",
+            hint="such as `relayfile workspace create plans`",
+        )
     with connect.signed_in(context) as server:
         made = server.call(api.create_workspace(asked.name))
     context.output.say(
@@ -78,7 +88,8 @@ def _use(asked: argparse.Namespace, context: Context) -> None:
     with connect.to_workspace(context, asked.name) as there:
         server = there.server
     connect.choose(context.home, server.profile, connect.Chosen(there.id, there.name, server.api_url))
-    context.output.say(f"commands that name no workspace mean {there.name!r} from now on")
+    which = "" if server.profile == profiles.choose(context.home) else f" with --profile {server.profile}"
+    context.output.say(f"commands{which} that name no workspace mean {there.name!r} from now on")
     context.output.data({"workspaceId": there.id, "name": there.name, "current": True}, "")
 
 

@@ -72,4 +72,10 @@ def _content(file: str | None) -> tuple[bytes, Mode | None]:
             code="is_a_directory",
             hint="`relayfile seed WORKSPACE DIR`",
         )
+    if not path.exists():
+        raise UsageError(
+            f"there is no file {file}. Nothing was sent.",
+            code="no_such_file",
+            hint="name a file that exists, or leave it out to store what comes on stdin",
+        )
     return path.read_bytes(), EXECUTABLE if path.stat().st_mode & 0o111 else None
