@@ -33,7 +33,7 @@ from relayfile.core.session import LoginState, Phase, as_fields, parked, remedy,
 from relayfile.credentials.home import Home
 from relayfile.credentials.own import Purpose
 from relayfile.credentials.profiles import named
-from relayfile.errors import Halted, LoginRequired, RelayfileError, within
+from relayfile.errors import Halted, LeaseHeld, LoginRequired, RelayfileError, within
 from relayfile.mirror import launch, root, status
 from relayfile.mirror.beneath import Beneath
 from relayfile.mirror.control import Control
@@ -75,7 +75,8 @@ def run(home: Home, record: Record, settings: Settings | None = None, ready_fd: 
     On `ready_fd`, if given, one line was said as `launch.start` expects it.
 
     Raises:
-        RelayfileError: it could not begin, or cannot go on; LeaseHeld among them. The log has it too.
+        RelayfileError: it could not begin, or cannot go on; LeaseHeld among them. The log has it too, except that
+            another daemon holds the lease: then the log is that one's.
     """
     settings = settings or Settings()
     _open_log(home, record, settings, to_stderr=ready_fd is None)
@@ -86,7 +87,8 @@ def run(home: Home, record: Record, settings: Settings | None = None, ready_fd: 
     except* RelayfileError as group:
         error = within(group)
         assert error is not None, "the group was split by that class"
-        _log.info("ends: %s (%s)", error.message, error.code)
+        if not isinstance(error, LeaseHeld):
+            _log.info("ends: %s (%s)", error.message, error.code)
         says.failed(error)
         raise error from group
     finally:

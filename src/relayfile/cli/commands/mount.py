@@ -9,7 +9,7 @@ from relayfile.cli import mirrors
 from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
 from relayfile.credentials.machine import MachineToken
-from relayfile.errors import Misconfigured, UsageError
+from relayfile.errors import LeaseHeld, Misconfigured, UsageError
 from relayfile.mirror.registry import Record
 
 _TOKEN = "token"  # noqa: S105 - the name of a file
@@ -58,7 +58,12 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     if asked.mirror:
         from relayfile.mirror.daemon import run as keep
 
-        return keep(context.home, registry.load(context.home, asked.mirror), ready_fd=asked.ready_fd)
+        try:
+            return keep(context.home, registry.load(context.home, asked.mirror), ready_fd=asked.ready_fd)
+        except LeaseHeld as error:
+            if asked.ready_fd is None:
+                raise
+            return error.exit_code  # who started us was told; our stderr is the log of the daemon that runs
     record = _record(asked, context)
     # Whoever mounts a mirror whose credential was refused wants it to go on: that is the word its daemon waits for.
     waited = mirrors.readmit(context.home, record) and launch.pid(context.home, record) is not None
