@@ -38,7 +38,11 @@ class TreePath(str):
         path = text.removeprefix("/")
         if fault := _fault(path):
             shown = text if len(text) <= 120 else text[:117] + "..."
-            raise UsageError(f"not a workspace path: {shown!r}: {fault}", code="invalid_path")
+            raise UsageError(
+                f"not a workspace path: {shown!r}: {fault}",
+                code="invalid_path",
+                hint="name it from the top, as /notes/today.md",
+            )
         return cls(path)
 
     @property

@@ -144,12 +144,18 @@ def secret_places(home: Home) -> frozenset[tuple[int, int]]:
 
 def _make(root: Path) -> None:
     if root.exists() and not root.is_dir():
-        raise UsageError(f"{root} is a file, not a directory. It was left as it is.", code="not_a_directory")
+        raise UsageError(
+            f"{root} is a file, not a directory. It was left as it is.",
+            code="not_a_directory",
+            hint="name a directory; one that does not exist is made",
+        )
     try:
         root.mkdir(parents=True, exist_ok=True)
     except (NotADirectoryError, FileExistsError):
         raise UsageError(
-            f"{root} cannot be made: a part of its path is a file, not a directory.", code="not_a_directory"
+            f"{root} cannot be made: a part of its path is a file, not a directory.",
+            code="not_a_directory",
+            hint="name another place",
         ) from None
     except OSError as error:
         raise Misconfigured(f"{root} cannot be made: {error.strerror}", code="root_unusable") from error

@@ -257,7 +257,10 @@ class Bearer:
             )
         if standing.deleted:
             raise RelayfileError(
-                f"the workspace {standing.workspace.name!r} was deleted", code=WORKSPACE_DELETED, status=410
+                f"the workspace {standing.workspace.name!r} was deleted",
+                code=WORKSPACE_DELETED,
+                status=410,
+                hint="the files of its mirrors stay; `relayfile mount WORKSPACE DIR --new` keeps them in another one",
             )
         role = standing.workspace.role
         scopes = Scopes.parse(principal.scopes, workspace=workspace).only(_ROLES[role])

@@ -37,6 +37,7 @@ _IN_THREAD_BYTES: Final = 1_048_576
 _AT_ONCE: Final = 1_000
 """So many files of a bulk are one commit: some 50 ms, in which nobody else can write."""
 _NOTHING: Final = Digest(b"")
+_WHAT_IS_THERE: Final = "`relayfile tree WORKSPACE` lists what is there"
 
 _write_request = msgspec.json.Decoder(data.WriteRequest)
 _bulk_request = msgspec.json.Decoder(data.BulkRequest)
@@ -166,7 +167,7 @@ class Files:
             view.require(READ, path)
             state = store.state_of(connection, view.log, path)
             if state is None or not state.live:
-                raise NotFound(f"no file {path.wire!r}")
+                raise no_file(path)
             tag = f"rev_{state.position}"
             if request.headers.get("if-none-match", "").removeprefix("W/").strip('"') == tag:
                 return tag
@@ -243,7 +244,7 @@ class Files:
                     view.require(READ, path)
                     state = store.state_of(connection, view.log, path)
                     if state is None or not state.live:
-                        raise NotFound(f"no file {path.wire!r}")
+                        raise no_file(path)
                 except RelayfileError as error:
                     reason = data.ReadError(status=error.status, code=error.code, message=error.message)
                     found.append(BulkReadFailure(path=text, error=reason))
@@ -404,7 +405,12 @@ def _refusal(outcome: Outcome | RelayfileError, path: str) -> RelayfileError:
             code="identity_reused",
             status=422,
         )
-    return NotFound(f"no file {path!r}")
+    return NotFound(f"no file {path!r}", hint=_WHAT_IS_THERE)
+
+
+def no_file(path: TreePath) -> NotFound:
+    """That nothing lies at `path`, and how to see what does."""
+    return NotFound(f"no file {path.wire!r}", hint=_WHAT_IS_THERE)
 
 
 def _bulk_error(file: BulkFile, outcome: Outcome | RelayfileError) -> BulkError:

@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from relayfile.core import lines
-from relayfile.errors import NotFound, RelayfileError, Unavailable, UsageError
+from relayfile.errors import RelayfileError, Unavailable, UsageError
 from relayfile.model import SYMLINK, Digest, TreePath
 from relayfile.server import contents
 from relayfile.server.bearer import Access
 from relayfile.server.door import Door
-from relayfile.server.files import Writer, json, key_of, path_asked
+from relayfile.server.files import Writer, json, key_of, no_file, path_asked
 from relayfile.server.requestlog import correlation_of
 from relayfile.server.store import feed, idempotency
 from relayfile.server.store import files as store
@@ -100,7 +100,7 @@ class Merges:
                 return _repeated(connection, view.log, path, asked, earlier)
             state = store.state_of(connection, view.log, path)
             if state is None or not state.live:
-                raise NotFound(f"no file {path.wire!r}")
+                raise no_file(path)
             base = _base(connection, self.writer.blobs, view.log, path, asked)
             if state.mode == SYMLINK or state.size > MAX_SIDE_BYTES:
                 raise _ineligible("the file is a link or too large")

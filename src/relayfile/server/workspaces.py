@@ -341,6 +341,7 @@ def _name(text: str) -> str:
         raise UsageError(
             "a workspace's name has at most 100 printable characters, no slash, and is not like an id",
             code="invalid_name",
+            hint="choose another name, such as plans",
         )
     return name
 
