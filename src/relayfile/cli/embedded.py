@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +31,9 @@ LOG: Final = "log"
 OWNER_SIGNIN: Final = "owner-signin"
 READY_WITHIN_S: Final = 30.0
 STOP_WITHIN_S: Final = 20.0
+ADDRESS_UNUSABLE: Final = "address_unusable"
+"""The server's word for an address it cannot listen at (`server/serve`)."""
+_LISTENS: Final = "0A"  # proc(5): TCP_LISTEN
 _LOOK_EVERY_S: Final = 0.02
 
 
@@ -130,7 +133,12 @@ def _start(home: Home, known: str | None) -> str:
             start_new_session=True,
             cwd=data,
         )
-    url = _wait_until_ready(process, ready, data / LOG, log_begin)
+    try:
+        url = _wait_until_ready(process, ready, data / LOG, log_begin)
+    except Misconfigured as error:
+        if error.code == ADDRESS_UNUSABLE and known is not None:
+            raise _taken(home, known) from error
+        raise
     _write(data / STARTED, f"{process.pid}\n")
     if known is None:
         _write(data / ADDRESS, json.dumps({"url": url}) + "\n")
@@ -154,6 +162,31 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", ready: Path, log: Path
             )
         time.sleep(_LOOK_EVERY_S)
     return ready.read_text("utf-8").strip()
+
+
+def _taken(home: Home, url: str) -> Misconfigured:
+    """That another program has the port of this home's server (R45)."""
+    return Misconfigured(
+        f"{_listener(url)} listens at {url}, where the server of {home.server} belongs. "
+        "Nothing was started, and no data is harmed.",
+        code="port_taken",
+        hint=f"end it, then `relayfile up` again. The port stands in {home.server / ADDRESS}: "
+        "mirrors and the sign-in remember it",
+    )
+
+
+def _listener(url: str) -> str:
+    """The process that listens at this loopback address, as a person needs it named."""
+    port = f":{int(url.rpartition(':')[2]):04X}"
+    with suppress(OSError):
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+        sockets = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(port) and row[3] == _LISTENS}
+        for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+            with suppress(OSError):  # ended meanwhile, or another user's
+                if str(descriptor.readlink()) in sockets:
+                    process = descriptor.parts[2]
+                    return f"process {process} ({Path('/proc', process, 'comm').read_text().strip()})"
+    return "another program"
 
 
 def _ended(code: int, log: Path, log_begin: int) -> RelayfileError:
