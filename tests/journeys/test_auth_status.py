@@ -5,8 +5,8 @@ import os
 import socket
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -138,7 +138,7 @@ def test_somebody_signed_out(machine):
     machine.run("logout")
     told = status(machine, code=4)
     assert (told["state"], told["last_failure"]["cause"]) == ("logged-out", "signed out here")
-    assert told["last_failure"]["at"] > 0
+    assert datetime.fromisoformat(told["last_failure"]["at"]) <= datetime.now(UTC)
 
 
 def test_a_revoked_sign_in_names_whose_hand_it_was(new_machine, server):
@@ -174,7 +174,10 @@ def test_a_sign_in_nobody_used_for_too_long_has_expired(new_machine, start_serve
     machine = new_machine()
     machine.login(server)
     until(
-        lambda: machine.try_("auth", "status", "--offline", "--json").json["rt_expires_at"] < time.time(),
+        lambda: (
+            datetime.fromisoformat(machine.try_("auth", "status", "--offline", "--json").json["rt_expires_at"])
+            < datetime.now(UTC)
+        ),
         within_s=5,
         what="the refresh token ends",
     )

@@ -34,6 +34,7 @@ from relayfile.errors import (
 )
 from relayfile.mirror import launch, registry
 from relayfile.wire.auth import ClientName, ProcessRow, user_agent
+from relayfile.wire.control import timestamp
 
 _GONE_SHOWN = 3
 _UNUSABLE = frozenset({Phase.CONFIG_ERROR, Phase.PERSIST_FAILED})
@@ -170,9 +171,9 @@ def _fields(found: Found) -> dict[str, object]:
     return {
         "profile": found.profile,
         **as_fields(found.state),
-        "last_renewal": found.renewed_at,
+        "last_renewal": timestamp(found.renewed_at),
         "last_failure": found.failure
-        and {"at": found.failure.at, "cause": found.failure.cause, "mended": found.failure.since_mended},
+        and {"at": timestamp(found.failure.at), "cause": found.failure.cause, "mended": found.failure.since_mended},
         "reachable": None if reached is None else isinstance(reached, Reached),
         "unreachable_kind": str(reached.kind) if isinstance(reached, NotReached) else None,
         "server_version": reached.version if isinstance(reached, Reached) else None,

@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from relayfile.core import schedule
 from relayfile.model import Grant
+from relayfile.wire.control import timestamp
 from relayfile.wire.credentials import Pair
 
 Role: TypeAlias = Literal["owner", "other"]
@@ -400,7 +401,7 @@ def text(state: LoginState) -> str:
 
 
 def as_fields(state: LoginState) -> dict[str, object]:
-    """The state for programs (4-sessions B.6), without a secret in it."""
+    """The state for programs (4-sessions B.6), without a secret in it. Moments are RFC 3339, lengths seconds."""
     return {
         "state": state.phase.value,
         "text": text(state),
@@ -410,19 +411,19 @@ def as_fields(state: LoginState) -> dict[str, object]:
         "generation": state.generation,
         "rt_fp": state.rt_fp[:8] if state.rt_fp else None,
         "at_expires_in": round(state.access_left_s, 1) if state.access_left_s is not None else None,
-        "rt_expires_at": state.refresh_expires_at,
+        "rt_expires_at": timestamp(state.refresh_expires_at),
         "code": state.code,
         "reason": state.reason,
         "by": state.by,
-        "since": state.since,
+        "since": timestamp(state.since),
         "next_attempt_in": round(state.next_attempt_s, 1) if state.next_attempt_s is not None else None,
         "failures": state.failures,
         "holder": state.holder,
         "clock_skew": state.clock_skew_s,
         "credential": "token" if state.token_file else "shared" if state.own is None else "own",
-        "enrolled_at": state.own.enrolled_at if state.own else None,
+        "enrolled_at": timestamp(state.own.enrolled_at) if state.own else None,
         "enrolled_by": state.own.by if state.own else None,
-        "ends_at": state.own.ends_at if state.own else None,
+        "ends_at": timestamp(state.own.ends_at) if state.own else None,
         "note": state.note,
         "store": state.path,
         "hint": remedy(state),

@@ -13,7 +13,7 @@ from typing import Final, Self
 from relayfile.credentials.home import Home
 from relayfile.mirror import status
 from relayfile.mirror.beneath import Beneath
-from relayfile.wire import state_file
+from relayfile.wire import control, state_file
 from relayfile.wire.control import Fragment
 
 STATE: Final = "state.json"
@@ -52,10 +52,10 @@ class StateFile:
         succeeded_at = self._succeeded_at
         content = state_file.content(
             seen,
-            now=status.timestamp(now) or "",
-            succeeded_at=status.timestamp(succeeded_at),
+            now=control.timestamp(now) or "",
+            succeeded_at=control.timestamp(succeeded_at),
             succeeded_age_s=None if succeeded_at is None else now - succeeded_at,
-            started_at=status.timestamp(self._started_at) or "",
+            started_at=control.timestamp(self._started_at) or "",
         )
         with contextlib.suppress(OSError):
             status.save_last(self._home, seen)

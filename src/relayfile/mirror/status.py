@@ -5,7 +5,6 @@
 
 import json
 import os
-import time
 from collections.abc import Mapping
 from typing import Final, cast
 
@@ -55,7 +54,7 @@ def fragment(
         observed=picture.observed,
         applied=picture.applied,
         equal=picture.equal,
-        proven_at=timestamp(picture.proven_at),
+        proven_at=control.timestamp(picture.proven_at),
         pending_edits=picture.pending_edits,
         conflicts=picture.conflicts,
         held_deletions=picture.held_deletions,
@@ -97,6 +96,15 @@ def stopped(home: Home, record: Record, login: Mapping[str, object] | None = Non
     return cast("Fragment", last)
 
 
+def workspace_is_gone(home: Home, record: Record) -> bool:
+    """Whether the mirror's daemon was told, when it last drew its picture, that its workspace was deleted."""
+    try:
+        cause = json.loads((home.mirrors / record.id / LAST).read_text("utf-8"))["cause"]
+        return cause is not None and cause["code"] == "workspace_deleted"
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def ending(raised: BaseException | None) -> control.Cause | None:
     """Why a daemon ends, for `stopped`; None: somebody asked it to."""
     if (error := errors.within(raised)) is None:
@@ -132,13 +140,6 @@ def text(seen: Fragment, *, width: int = 80, colour: bool = False) -> str:
     if login := seen["login"].get("text"):
         lines.append(f"  login: {login}")
     return "".join(f"{_cut(line, width, colour=colour)}\n" for line in lines)
-
-
-def timestamp(at_s: float | None) -> str | None:
-    """Unix seconds as RFC 3339 in UTC, to the millisecond."""
-    if at_s is None:
-        return None
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(at_s))}.{int(at_s % 1 * 1000):03d}Z"
 
 
 def progress(done: Progress) -> control.Progress:

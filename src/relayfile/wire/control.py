@@ -10,6 +10,7 @@
 Field names are stable: scripts read them (R35). A time is RFC 3339 in UTC, an absent one is null.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict
 
@@ -19,6 +20,13 @@ PULL: Final = "/pull"
 STOP: Final = "/stop"
 RESUME: Final = "/resume"
 READMIT: Final = "/readmit"
+
+
+def timestamp(at_s: float | None) -> str | None:
+    """Unix seconds as RFC 3339 in UTC, to the millisecond."""
+    if at_s is None:
+        return None
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(at_s))}.{int(at_s % 1 * 1000):03d}Z"
 
 
 class Cause(TypedDict):

@@ -7,6 +7,7 @@ from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
 from relayfile.cli.output import moment
 from relayfile.client import api
+from relayfile.wire.control import timestamp
 
 DESCRIPTION = "Ask the server who this sign-in is."
 EXAMPLES = """\
@@ -36,7 +37,7 @@ def run(asked: argparse.Namespace, context: Context) -> int:
         "generation": me.generation,
         "scope": me.scope,
         "accessExpiresAt": me.expires_at,
-        "signInExpiresAt": ends_at,
+        "signInExpiresAt": timestamp(ends_at),
         "token": me.token,
     }
     if server.machine is not None:
