@@ -47,10 +47,22 @@ def test_a_port_that_another_program_took_is_named_and_nothing_is_changed(acme):
     port = int(json.loads(kept)["url"].rpartition(":")[2])
     with socket.create_server(("127.0.0.1", port)):
         ran = machine.run("up", root, exit_code=78, within_s=60)
+    assert f"process {os.getpid()} (" in ran.err, "it says who listens there"
     assert str(port) in ran.err
+    assert str(machine.home / "server" / "local.json") in ran.err.partition("next: ")[2]
+    assert "--listen" not in ran.err
     assert (machine.home / "server" / "local.json").read_text() == kept
     machine.run("up", root, within_s=60)
     machine.until_live(root)
+
+
+def test_after_down_a_command_says_how_the_server_comes_back(acme):
+    machine, root = acme
+    machine.run("up", root, within_s=60)
+    machine.run("down", within_s=30)
+    for words in (("whoami",), ("tree", "acme", "/")):
+        ran = machine.run(*words, exit_code=75)
+        assert "next: `relayfile up`" in ran.err
 
 
 def test_a_file_and_a_place_of_secrets_are_refused_before_anything_is_made(acme, place):

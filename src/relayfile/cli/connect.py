@@ -11,14 +11,22 @@ from relayfile.cli.context import Context
 from relayfile.client import api
 from relayfile.client.exchange import open_session
 from relayfile.client.origin import Origin
-from relayfile.client.transport_sync import SyncClient
-from relayfile.core.session import LoginState, Phase, how_to_sign_in, parked, remedy, sentence
+from relayfile.client.transport_sync import OFFLINE, SyncClient
+from relayfile.core.session import PROFILE_OF_UP, LoginState, Phase, how_to_sign_in, parked, remedy, sentence
 from relayfile.credentials import machine, profiles
 from relayfile.credentials.home import DEFAULT_PROFILE, Home
 from relayfile.credentials.machine import MachineToken
 from relayfile.credentials.session import Session
-from relayfile.errors import Forbidden, LoginRequired, Misconfigured, NotFound, RelayfileError, UsageError
-from relayfile.mirror import registry
+from relayfile.errors import (
+    Forbidden,
+    LoginRequired,
+    Misconfigured,
+    NotFound,
+    RelayfileError,
+    Unavailable,
+    UsageError,
+)
+from relayfile.mirror import registry, status
 from relayfile.mirror.registry import Record
 from relayfile.wire.auth import WorkspaceRow
 
@@ -50,6 +58,10 @@ class Signed:
                 error.hint = how_to_sign_in(self.api_url, profiles.named(self.profile))
             else:
                 error.hint = f"put another token into {self.machine.source}: `relayfile token create` makes one"
+            raise
+        except Unavailable as error:
+            if error.code == OFFLINE and self.profile == PROFILE_OF_UP:
+                error.hint = "`relayfile up` starts the server of this machine again"
             raise
         except Forbidden as error:
             if self.machine is not None:
@@ -255,11 +267,12 @@ def _current(context: Context) -> Workspace:
 
 def _profile_that_knows(home: Home, wanted: str) -> str | None:
     """The one profile in which this machine knows that workspace; None: it knows it in none."""
-    known = {record.profile for record in registry.all(home) if wanted in {record.workspace, record.workspace_name}}
-    for profile in profiles.names(home):
-        kept = chosen(home, profile)
-        if kept and wanted in {kept.workspaceId, kept.name}:
-            known.add(profile)
+    mirrored = [record for record in registry.all(home) if wanted in {record.workspace, record.workspace_name}]
+    kept = {profile: chosen(home, profile) for profile in profiles.names(home)}
+    used = {profile for profile, one in kept.items() if one and wanted in {one.workspaceId, one.name}}
+    known = used | {record.profile for record in mirrored}
+    if len(known) > 1:  # a mirror outlives its workspace: one that was deleted is not meant any more
+        known = used | {record.profile for record in mirrored if not status.workspace_is_gone(home, record)}
     if len(known) > 1:
         raise UsageError(
             f"{wanted!r} is known in several sign-ins: {', '.join(sorted(known))}. Nothing was changed.",

@@ -73,9 +73,12 @@ def sign_in(
     show: Callable[[Prompt], None],
     open_browser: Callable[[str], object] | None = None,
     *,
+    profile: str | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> SignedIn:
     """A grant that a person approved in a browser, on this machine or another (RFC 8628).
+
+    `profile` is under which name this machine keeps it, for the list of sign-ins; so in the other two ways.
 
     Raises:
         LoginRequired: codes `access_denied` (the person said no), `expired_token` (nobody answered in time).
@@ -83,7 +86,7 @@ def sign_in(
     """
     with SyncClient(api_url) as client:
         _probe(client)
-        begun = client.call(_form("/oauth/device_authorization", _capable({}), _device))
+        begun = client.call(_form("/oauth/device_authorization", _wish({}, profile), _device))
         show(Prompt(begun.user_code, begun.verification_uri, begun.verification_uri_complete, begun.expires_in))
         if open_browser is not None and begun.verification_uri_complete.startswith(("https://", "http://")):
             open_browser(begun.verification_uri_complete)
@@ -107,7 +110,9 @@ def sign_in(
     raise LoginRequired("nobody approved the sign-in in time", code="expired_token", hint="run the command again")
 
 
-def with_password(api_url: str, username: str, password: Secret, *, old_clients: bool = False) -> SignedIn:
+def with_password(
+    api_url: str, username: str, password: Secret, *, old_clients: bool = False, profile: str | None = None
+) -> SignedIn:
     """A grant for a name and a password. `old_clients` shares it with programs that know nothing of ours (R1).
 
     Raises:
@@ -119,10 +124,14 @@ def with_password(api_url: str, username: str, password: Secret, *, old_clients:
         form["allow_old_clients"] = "1"
     with SyncClient(api_url) as client:
         _probe(client)
-        return _token(client, _capable(form))
+        try:
+            return _token(client, _wish(form, profile))
+        except LoginRequired as error:
+            error.hint = "check the name and the password, or leave --username out and approve it in a browser"
+            raise
 
 
-def as_owner(api_url: str, owner_signin: Secret) -> SignedIn:
+def as_owner(api_url: str, owner_signin: Secret, *, profile: str | None = None) -> SignedIn:
     """A grant for the owner of a server on this machine, whom DATA/owner-signin proves. Good for one use (R45).
 
     Raises:
@@ -132,7 +141,7 @@ def as_owner(api_url: str, owner_signin: Secret) -> SignedIn:
     form = {"grant_type": GRANT_OWNER, "owner_signin": owner_signin.reveal()}
     with SyncClient(api_url) as client:
         _probe(client)
-        return _token(client, _capable(form))
+        return _token(client, _wish(form, profile))
 
 
 def _probe(client: SyncClient) -> None:
@@ -156,9 +165,9 @@ def _no_server(client: SyncClient, why: str) -> ProtocolMismatch:
     )
 
 
-def _capable(form: dict[str, str]) -> dict[str, str]:
+def _wish(form: dict[str, str], profile: str | None) -> dict[str, str]:
     """The form of a client that repeats a lost renewal with the same nonce, so theft can be told from it (R2)."""
-    return {**form, "refresh_nonce_supported": "1"}
+    return {**form, "refresh_nonce_supported": "1"} | ({"profile": profile} if profile else {})
 
 
 def _form(path: str, fields: dict[str, str], read: Callable[[Answer], T]) -> Request[T]:

@@ -25,6 +25,8 @@ from relayfile.wire.auth import user_agent
 
 T = TypeVar("T")
 
+OFFLINE: Final = "offline"
+"""The code of an `Unavailable`: no connection could be made, so nothing was sent."""
 _TIMEOUT_S: Final = 60.0
 _CONNECT_S: Final = 5.0
 _ATTEMPTS: Final = 3
@@ -172,7 +174,7 @@ class SyncClient:
             why = error.strerror or "it did not answer in time"
             raise Unavailable(
                 f"{self._origin.netloc} cannot be reached: {why}",
-                code="offline",
+                code=OFFLINE,
                 hint="is the server running, and is this its address?",
             ) from error
         connection.sock.settimeout(_TIMEOUT_S)

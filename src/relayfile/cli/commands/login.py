@@ -68,12 +68,14 @@ def run(asked: argparse.Namespace, context: Context) -> int:
         password = Secret(sys.stdin.readline().rstrip("\r\n"))
         if not password:
             raise UsageError("stdin held no password. Nothing was changed.", code="no_password")
-        signed = login.with_password(url, asked.username, password, old_clients=asked.allow_old_clients)
+        signed = login.with_password(
+            url, asked.username, password, old_clients=asked.allow_old_clients, profile=profile
+        )
     else:
         if not asked.replace and (me := _already(session, url)) is not None:
             return _kept(context, profile, url, me)
         browser = None if asked.no_browser or not has_browser() else _open
-        signed = login.sign_in(url, lambda prompt: _show(context, prompt), browser)
+        signed = login.sign_in(url, lambda prompt: _show(context, prompt), browser, profile=profile)
     session.adopt(signed.grant, scope=signed.scope, replace=asked.replace)
     state = session.state()
     context.output.say(f"signed in at {url}" + ("" if profile == DEFAULT_PROFILE else f" (profile {profile})"))

@@ -121,12 +121,12 @@ def _as_owner(context: Context, url: str) -> login.SignedIn:
     """A sign-in by the file that only this user can read. It is good for one use: a used one needs a new start."""
     path = context.home.server / embedded.OWNER_SIGNIN
     try:
-        return login.as_owner(url, Secret(path.read_text("ascii").strip()))
+        return login.as_owner(url, Secret(path.read_text("ascii").strip()), profile=PROFILE)
     except (FileNotFoundError, LoginRequired):
         context.output.say("server   restarted: the way in without a prompt is made anew at each start")
     embedded.stop(context.home)
     embedded.ensure(context.home)
-    return login.as_owner(url, Secret(path.read_text("ascii").strip()))
+    return login.as_owner(url, Secret(path.read_text("ascii").strip()), profile=PROFILE)
 
 
 def _new_mirror(context: Context, server: connect.Signed, directory: Path, *, shared_login: bool) -> Record:
