@@ -1,6 +1,5 @@
 """The real things a measurement needs: a server, signed-in machines, a filled workspace."""
 
-import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -9,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from journeys_support import picture
 from machines import Machine
-from relayfile.cli.local import ask
 from servers import Server
 
 FILES = 4_000
@@ -69,17 +68,6 @@ def world(**choices: Any) -> Iterator[World]:
             for machine in made.machines:
                 machine.close()
             made.server.stop()
-
-
-def picture(machine: Machine) -> dict[str, Any] | None:
-    """What the machine's one daemon says of its mirror, straight from its control socket; None when it is not up."""
-    for control in machine.home.glob("mirrors/*/control.sock"):
-        try:
-            answer = ask(str(control), "GET", "/status?format=json", 5.0)
-        except OSError:
-            return None
-        return dict(json.loads(answer.body()))
-    return None
 
 
 def until_current(machine: Machine, head: int, within_s: float = 180) -> None:

@@ -1,12 +1,26 @@
-"""Several machines that mirror one workspace, for journeys."""
+"""For journeys: several machines that mirror one workspace, and what a daemon says when it is asked directly."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from machines import Machine, difference, files_below
+from relayfile.cli.local import ask
 from servers import Server
 from waiting import until
+
+
+def picture(machine: Machine) -> dict[str, Any] | None:
+    """What the machine's one daemon says of its mirror, straight from its control socket; None when it is not up."""
+    for control in machine.home.glob("mirrors/*/control.sock"):
+        try:
+            answer = ask(str(control), "GET", "/status?format=json", 5.0)
+        except OSError:
+            return None
+        return dict(json.loads(answer.body()))
+    return None
 
 
 @dataclass
