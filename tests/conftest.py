@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from leaks import leaks
 from machines import Machine
 from servers import Server
 
@@ -33,14 +34,16 @@ def expected_warnings() -> list[str]:
 
 @pytest.fixture(autouse=True)
 def quiet_log(caplog, expected_warnings) -> Iterator[None]:
-    """A test fails when our code, in this process, warned of something the test did not ask for."""
+    """A test fails when our code, in this process, warned of something it did not ask for, or logged a secret."""
     yield
-    loud = [
-        f"{record.levelname} {record.name}: {record.getMessage()}"
+    ours = [
+        (record.levelno, f"{record.levelname} {record.name}: {record.getMessage()}")
         for phase in ("setup", "call", "teardown")
         for record in caplog.get_records(phase)
-        if record.levelno >= logging.WARNING and record.name.partition(".")[0] == "relayfile"
+        if record.name.partition(".")[0] == "relayfile"
     ]
+    assert not (open_ := leaks(("the log", line) for _, line in ours)), f"secrets in the log: {open_[:5]}"
+    loud = [line for level, line in ours if level >= logging.WARNING]
     loud = [line for line in loud if not any(re.search(pattern, line) for pattern in expected_warnings)]
     assert not loud, f"unexpected in the log: {loud}"
 
@@ -54,7 +57,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def start_server(place) -> Iterator[Callable[..., Server]]:
-    """Starts servers; each is stopped, and its log read for warnings, when the test ends."""
+    """Starts servers; each is stopped, and what it wrote read for warnings and secrets, when the test ends."""
     servers: list[Server] = []
 
     def start(**choices) -> Server:
@@ -67,11 +70,13 @@ def start_server(place) -> Iterator[Callable[..., Server]]:
         server.stop()
     loud = [line for server in servers for line in server.warnings()]
     assert not loud, f"unexpected in a server's log: {loud[:5]}"
+    open_ = [leak for server in servers for leak in server.leaks()]
+    assert not open_, f"secrets of a server where they must not be: {open_[:5]}"
 
 
 @pytest.fixture
 def new_machine(place, start_server) -> Iterator[Callable[[], Machine]]:
-    """Makes machines; no process of theirs is left, and their logs are read for warnings, when the test ends.
+    """Makes machines; no process of theirs is left, and what they wrote is read for warnings and secrets, in the end.
 
     It asks for `start_server` so that daemons are stopped before the servers they talk to.
     """
@@ -92,6 +97,8 @@ def new_machine(place, start_server) -> Iterator[Callable[[], Machine]]:
         raise failures[0]
     loud = [line for machine in machines for line in machine.warnings()]
     assert not loud, f"unexpected in a daemon's log: {loud[:5]}"
+    open_ = [leak for machine in machines for leak in machine.leaks()]
+    assert not open_, f"secrets of a machine where they must not be: {open_[:5]}"
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from leaks import leaks, shown_by, written_below
 from servers import OWNER, PASSWORD, Server, clean_environment, unexpected
 from waiting import until
 
@@ -30,6 +31,12 @@ class Ran:
     def json(self) -> Any:
         return json.loads(self.out)
 
+    def leaks(self) -> list[str]:
+        """Secrets in its words or in what it said, but for the one command whose answer is a token."""
+        hands_out = "create" in self.args and "token" in self.args
+        shown = (("its words", " ".join(self.args)), ("stdout", "" if hands_out else self.out), ("stderr", self.err))
+        return leaks(shown)
+
     def __str__(self) -> str:
         return (
             f"relayfile {' '.join(self.args)} -> {self.code}\nstdout: {self.out[-3000:]}\nstderr: {self.err[-3000:]}"
@@ -43,6 +50,7 @@ class Machine:
     folder: Path
     expected: list[str] = field(default_factory=list)
     """Regular expressions of warnings in daemon logs this test means to cause."""
+    _shown: list[tuple[str, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +88,9 @@ class Machine:
                 f"`relayfile {' '.join(words[3:])}` did not end within {within_s} s\n"
                 f"stdout: {late.stdout!r}\nstderr: {late.stderr!r}\n{self.evidence()}"
             ) from None
-        return Ran(tuple(words[3:]), done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
+        ran = Ran(tuple(words[3:]), done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
+        assert not (found := ran.leaks()), f"`relayfile {' '.join(words[3:5])}` shows {found}"
+        return ran
 
     def run(self, *args: str | Path, exit_code: int = 0, **rest: Any) -> Ran:
         """What the command did; it exited with `exit_code`."""
@@ -150,9 +160,18 @@ class Machine:
     def warnings(self) -> list[str]:
         return [line for log in self.logs() for line in unexpected(log, self.expected)]
 
+    def leaks(self) -> list[str]:
+        """Secrets in what was written in this home and beside its mirrors, and in what its last processes showed."""
+        found = leaks(self._shown) + leaks(written_below(self.folder))
+        for record in self.home.glob("mirrors/*/mirror.json*"):
+            with contextlib.suppress(ValueError):  # some tests damage it
+                found += leaks(written_below(Path(json.loads(record.read_bytes())["directory"], ".relay")))
+        return found
+
     def close(self) -> None:
         """No process of this home is left. A daemon that does not stop when asked is a failure."""
         stubborn: list[str] = []
+        self._shown += [shown for pid, _ in _processes(self.home) for shown in shown_by(pid)]
         if self.daemons():
             ran = self.try_("stop", "--all")
             with contextlib.suppress(AssertionError):

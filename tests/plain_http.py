@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from leaks import seen_in
+
 
 @dataclass
 class Answer:
@@ -21,6 +23,11 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+    def check(self) -> None:
+        """A refusal repeats no secret, whatever it was asked with."""
+        repeated = seen_in(self.body) if self.status >= 400 else []
+        assert not repeated, f"a refusal with status {self.status} repeats {repeated}"
 
 
 @dataclass
@@ -69,11 +76,14 @@ class PlainHttp:
             try:
                 connection.request(method, path, payload, sent)
                 answer = connection.getresponse()
-                return Answer(answer.status, dict(answer.getheaders()), answer.read())
+                whole = Answer(answer.status, dict(answer.getheaders()), answer.read())
             except (http.client.RemoteDisconnected, ConnectionError):  # an idle connection the server let go
                 self.close()
                 if last or fresh:
                     raise
+            else:
+                whole.check()
+                return whole
         raise AssertionError("unreachable")
 
     def ok(self, method: str, path: str, **rest: Any) -> Any:

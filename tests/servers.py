@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from leaks import leaks, shown_by, written_below
 from plain_http import PlainHttp
 from waiting import until
 
@@ -46,6 +47,7 @@ class Server:
     """Regular expressions of warnings this test means to cause."""
     url: str = ""
     process: subprocess.Popen[bytes] | None = None
+    _shown: list[tuple[str, bytes]] = field(default_factory=list)
     _observers: list[PlainHttp] = field(default_factory=list)
 
     @property
@@ -108,6 +110,7 @@ class Server:
             self._observers.pop().close()
         if process is None:
             return 0
+        self._shown += shown_by(process.pid)
         process.send_signal(sign)
         try:
             return process.wait(20)
@@ -144,6 +147,10 @@ class Server:
     def warnings(self) -> list[str]:
         """Lines of its log at WARNING or above that this test did not ask for."""
         return unexpected(self.log, self.expected)
+
+    def leaks(self) -> list[str]:
+        """Secrets in what it wrote and in what its processes showed of themselves."""
+        return leaks(self._shown) + leaks(written_below(self.folder))
 
     def _json_lines(self) -> list[dict[str, Any]]:
         lines: list[dict[str, Any]] = []

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote, quote_plus, urlsplit
 
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -32,8 +33,10 @@ MAY_HOLD = (
     "cloud-credentials.history",
     "cloud-credentials.stash",
     "cloud-credentials.intent",
+    "mirrors/*/credential.json",
+    "mirrors/*/key.pem",
 )
-"""Where the client keeps its login, by name; the server keeps its own below keys/ and in two files."""
+"""Where a client keeps its logins, below its home; the server keeps its own below keys/ and in two files."""
 
 
 class Witness:
@@ -82,9 +85,9 @@ class Witness:
 
     def _look(self) -> None:
         for home in self._homes:
-            for name in MAY_HOLD:
-                with contextlib.suppress(OSError, ValueError):
-                    self.keep_all(name, json.loads((home / name).read_bytes()))
+            for path in may_hold(home):
+                with contextlib.suppress(OSError, ValueError):  # gone again; a key, which is no JSON
+                    self.keep_all(path.name, json.loads(path.read_bytes()))
             for pid, words in _processes(home):
                 with contextlib.suppress(OSError):
                     environ = Path(f"/proc/{pid}/environ").read_bytes()
@@ -99,6 +102,11 @@ class Witness:
         return [
             f"{what} in {where}" for where, content in self.shown for form, what in needles.items() if form in content
         ]
+
+
+def may_hold(home: Path) -> list[Path]:
+    """The files of a home that are there now and are places for secrets."""
+    return [path for name in MAY_HOLD for path in home.glob(name)]
 
 
 def _forms(secret: str) -> set[bytes]:
@@ -206,15 +214,24 @@ def use_a_machine_token(machine, witness, file):
         witness.show(f"relayfile {words}", ran.out + ran.err)
 
 
+def ask_the_daemon(machine, witness):
+    """Whatever its control socket tells, right and wrong; the socket."""
+    (sock,) = machine.home.glob("mirrors/*/control.sock")
+    for target in ("/status?format=json", "/status?format=text&width=80&color=0", "/health", "/nothing"):
+        witness.show(f"control {target}", control(sock, target))
+    return sock
+
+
 def show_everything_written(witness, machine, server, root):
     """Every file that was written and is no place for a login."""
     its_own = {"password", "owner-signin", "owner-password"}
     for path in server.folder.rglob("*"):
         if path.is_file() and path.name not in its_own and "keys" not in path.parts:
             witness.show(str(path), path.read_bytes())
+    places = may_hold(machine.home)
     for folder in (machine.home, root):
         for path in folder.rglob("*"):
-            if path.is_file() and not path.is_symlink() and path.name not in MAY_HOLD:
+            if path.is_file() and not path.is_symlink() and path not in places:
                 witness.show(str(path), path.read_bytes())
     witness.show("the audit", json.dumps(server.audit()))
 
@@ -238,9 +255,7 @@ def test_no_secret_is_anywhere_but_where_it_must_be(start_server, new_machine, p
         use_every_door(server, witness, row["workspaceId"])
         use_every_command(machine, server, witness, root)
         use_a_machine_token(machine, witness, place / "ci.token")
-        (sock,) = machine.home.glob("mirrors/*/control.sock")
-        for target in ("/status?format=json", "/status?format=text&width=80&color=0", "/health", "/nothing"):
-            witness.show(f"control {target}", control(sock, target))
+        sock = ask_the_daemon(machine, witness)
         until(
             lambda: json.loads(machine.credentials.read_text())["generation"] >= first + 3,
             within_s=20,
@@ -255,12 +270,65 @@ def test_no_secret_is_anywhere_but_where_it_must_be(start_server, new_machine, p
         witness.show("status after logout", machine.run("status", "--json").out)
         machine.run("stop", root)
         show_everything_written(witness, machine, server, root)
-    rest = {name: (machine.home / name).read_bytes() for name in MAY_HOLD if (machine.home / name).exists()}
-    for name, content in rest.items():
-        witness.show(f"{name} after logout", content)
+    for path in may_hold(machine.home):
+        witness.show(f"{path.name} after logout", path.read_bytes())
     assert len(witness.secrets) > 15, "the witness has seen the secrets of several lifetimes"
     assert sum(b"/proc" in where.encode() for where, _ in witness.shown) > 10, "and many processes"
     assert not (found := witness.found()), "\n".join(sorted(set(found)))
+
+
+def test_no_secret_of_a_mirrors_own_credential_is_anywhere_but_in_its_two_files(start_server, new_machine, place):
+    server = start_server(access_ttl="2s", refresh_overlap="0s")
+    machine, root = new_machine(), place / "root"
+    machine.expected.append("revoked")
+    with Witness(machine.home) as witness:
+        machine.login(server)
+        machine.run("workspace", "create", "w")
+        machine.run("mount", "w", root)
+        (root / "a.txt").write_text("not a secret")
+        machine.until_live(root)
+        (own,) = machine.home.glob("mirrors/*/credential.json")
+        keep_the_key(witness, own.with_name("key.pem").read_bytes())
+        first = json.loads(own.read_bytes())
+        use_every_command(machine, server, witness, root)
+        until(
+            lambda: access_tokens(witness, own.name) >= 3,
+            within_s=20,
+            what="the daemon renewed its credential several times",
+            evidence=machine.evidence,
+        )
+        assert json.loads(own.read_bytes())["refreshToken"] == first["refreshToken"]
+        modes_are_private(machine, server, root, ask_the_daemon(machine, witness))
+        show_everything_written(witness, machine, server, root)
+        machine.run("auth", "revoke", first["family"])
+        machine.until_mirror(root, lambda one: one["state"] == "auth-failed", within_s=15, what="the mirror parks")
+        ask_the_daemon(machine, witness)
+        for words in (
+            ("status", "--json"),
+            ("auth", "sessions", "--json"),
+            ("auth", "log", "--json"),
+            ("stop", root),
+        ):
+            ran = machine.run(*words)
+            witness.show(f"relayfile {words}", ran.out + ran.err)
+        show_everything_written(witness, machine, server, root)
+    assert sum("mount" in where for where, _ in witness.shown if where.startswith("/proc")) >= 2, (
+        "words and environment"
+    )
+    assert not (found := witness.found()), "\n".join(sorted(set(found)))
+
+
+def access_tokens(witness, name):
+    """How many the witness has seen in files of this name."""
+    return sum(what == f"{name}: accessToken" for what in witness.secrets.values())
+
+
+def keep_the_key(witness, pem):
+    """The private number of the key, in each way of writing it that somebody might have chosen."""
+    number = load_pem_private_key(pem, None).private_numbers().private_value.to_bytes(32)
+    witness.keep("the key, in its file's words", "".join(pem.decode().splitlines()[1:-1])[50:90])
+    witness.keep("the key, as in a JWK", base64.urlsafe_b64encode(number).decode().rstrip("="))
+    witness.keep("the key, in hex", number.hex())
 
 
 def modes_are_private(machine, server, root, sock):

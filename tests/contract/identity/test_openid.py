@@ -4,14 +4,16 @@ import html
 import re
 import time
 from contextlib import closing
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, quote_plus, urlsplit
 
 import pytest
 
+from leaks import written_below
 from openid_providers import (
     ADA,
     BOB,
     CLIENT_ID,
+    CLIENT_SECRET,
     MALLORY,
     UNSURE,
     client_secret,
@@ -35,7 +37,10 @@ class Browser:
 
     def __init__(self, server):
         self.http = PlainHttp(server.url, agent="Mozilla/5.0")
+        self.folder = server.folder
         self.cookies = {}
+        self.secrets = {CLIENT_SECRET, quote(CLIENT_SECRET), quote_plus(CLIENT_SECRET)}
+        """What nobody may write down: cookies, and what the provider sends through the browser."""
 
     def get(self, path):
         return self._seen(self.http.ask("GET", path, headers=self._cookie()))
@@ -55,6 +60,7 @@ class Browser:
     def come_back(self, address):
         """What our server says to the browser that the provider sent to `address`."""
         assert address.startswith(self.http.url)
+        self.secrets.update(value for name, value in parse_qsl(urlsplit(address).query) if name in {"code", "state"})
         return self.get(address.removeprefix(self.http.url))
 
     def _cookie(self):
@@ -66,11 +72,21 @@ class Browser:
         if "set-cookie" in answer.headers:
             name, _, value = answer.headers["set-cookie"].partition(";")[0].partition("=")
             self.cookies[name] = value
+            self.secrets.add(value)
         return answer
+
+    def written_down(self):
+        """Where the server wrote down one of the secrets, long enough to be one."""
+        secrets = [secret.encode() for secret in self.secrets if len(secret) >= 12]
+        return [where for where, content in written_below(self.folder) if any(one in content for one in secrets)]
 
 
 @pytest.fixture
-def new_browser():
+def new_browser(place):
+    """Makes browsers; in the end nothing that is secret between them and the server was written down there.
+
+    It asks for `place` so that what the servers wrote is still to be read.
+    """
     made = []
 
     def make(server):
@@ -80,6 +96,7 @@ def new_browser():
     yield make
     for one in made:
         one.http.close()
+    assert not (open_ := {where for one in made for where in one.written_down()}), open_
 
 
 @pytest.fixture
