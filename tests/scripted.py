@@ -47,7 +47,7 @@ class Tickets:
     async def token(self):
         return Secret(f"t{self.number}")
 
-    def rejected(self, token):
+    def rejected(self, token, *, over=False):
         self.refused.append(token.reveal())
         self.number += 1
 

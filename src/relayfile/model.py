@@ -163,7 +163,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a sign-in gave: the two tokens and until when each is good. Times are unix seconds; None is unknown."""
+    """What a sign-in gave: the two tokens and until when each is good. Times are unix seconds; None is unknown.
+
+    No renewal prolongs it beyond `absolute_expires_at`.
+    """
 
     api_url: str
     access_token: Secret
@@ -174,6 +177,7 @@ class Grant:
     family: str | None = None
     generation: int | None = None
     account: str | None = None
+    absolute_expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,7 @@ async def test_a_revoked_login_is_told_apart_and_a_logout_reaches_the_server(pla
     with SyncClient(url, session.token) as commands:
         assert (await in_thread(lambda: commands.call(api.whoami()))).username == OWNER
         token = session.token()
-        assert session.logout()
+        assert session.logout().told
     with SyncClient(url, lambda: token) as commands, pytest.raises(LoginRequired) as caught:
         await in_thread(lambda: commands.call(api.whoami()))
     assert caught.value.code == "token_revoked"

@@ -158,7 +158,7 @@ def test_whatever_the_disk_refuses_nothing_is_lost_and_it_goes_on_when_that_is_o
 @pytest.mark.parametrize("power", [False, True], ids=["killed", "power cut"])
 def test_a_logout_that_dies_can_be_repeated_and_nothing_comes_back_after_one_that_did_not(power, each):
     place = each("count")
-    assert place.session().logout()
+    assert place.session().logout().told
     total = place.platter.steps
     for moment in range(1, total + 1):
         place = each(f"{moment}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import tempfile
 import threading
@@ -207,6 +208,7 @@ def test_something_else_at_the_address_is_a_wrong_service(machine, foreign_page)
     told = status(machine, code=76)
     assert told["unreachable_kind"] == "wrong_service"
     assert "not relayfile" in said(machine, code=76)
+    assert foreign_page in machine.run("whoami", exit_code=76).err
 
 
 def test_the_cause_of_a_failed_renewal_outlives_the_command_that_met_it(new_machine, start_server):
@@ -225,12 +227,71 @@ def test_the_cause_of_a_failed_renewal_outlives_the_command_that_met_it(new_mach
     assert "(renewed since)" in said(machine)
 
 
-def test_a_file_that_cannot_be_used_must_be_mended(machine):
-    held = machine.credentials.read_text()
+def test_a_damaged_file_is_put_back_from_its_history_and_without_one_a_sign_in_is_asked_for(machine, server):
+    held = json.loads(machine.credentials.read_text())
     machine.credentials.write_text("no json")
-    assert status(machine, code=78)["state"] == "config-error"
-    machine.credentials.write_text(held)
-    status(machine)
+    told = status(machine, "--offline", code=78)
+    assert (told["state"], told["server"], told["hint"]) == (
+        "config-error",
+        server.url,
+        f"run `relayfile login {server.url}`",
+    )
+    assert status(machine)["state"] == "valid"
+    assert presenting(machine) == held["refreshToken"]
+    machine.credentials.write_text("no json")
+    machine.credentials.with_suffix(".history").unlink()
+    told = status(machine, code=78)
+    assert (told["state"], told["hint"]) == ("config-error", "run `relayfile login URL`")
+
+
+def test_a_revocation_is_told_at_once_also_after_a_renewal_that_a_401_caused(machine, server, new_machine):
+    other = new_machine()
+    other.login(server)
+    held = json.loads(machine.credentials.read_text())
+    v1 = {name: held[name] for name in ("apiUrl", "accessToken", "accessTokenExpiresAt", "updatedAt")}
+    machine.credentials.write_text(json.dumps({**v1, "refreshToken": held["refreshToken"], "accessToken": "bogus"}))
+    machine.run("whoami")
+    other.run("auth", "revoke", held["family"])
+    told = status(machine, code=4)
+    assert (told["state"], told["reason"]) == ("auth-failed", "revoked")
+    assert [one["event"] for one in server.audit() if one["family"] == held["family"]].count("rejected") == 1
+
+
+def test_a_sign_in_whose_end_has_come_is_not_called_signed_in_also_when_nobody_is_asked(new_machine, start_server):
+    server = start_server(access_ttl="300ms", refresh_overlap="0s", options=("--refresh-ttl", "800ms"))
+    machine = new_machine()
+    machine.login(server)
+    until(lambda: machine.try_("auth", "status", "--offline").code == 4, within_s=10, what="the refresh token ends")
+    told = status(machine, "--offline", code=4)
+    assert told["ran_out"] is True
+    text = said(machine, "--offline", code=4)
+    assert "ran out: needs re-login" in text
+    assert "renews" not in text
+    assert f"next: run `relayfile login {server.url}`" in text
+
+
+def test_an_end_that_no_renewal_moves_is_said(new_machine, start_server):
+    near = start_server(options=("--absolute-ttl", "1h"))
+    machine = new_machine()
+    machine.login(near)
+    assert "at the latest" in said(machine)
+    assert "later with each renewal" not in said(machine)
+    far = new_machine()
+    far.login(start_server())
+    assert re.search(r"until \S+ \S+, later with each renewal, \S+ \S+ at the latest", said(far))
+    assert status(far)["ends_at"] > status(far)["rt_expires_at"]
+
+
+def test_which_of_several_sign_ins_is_meant_is_asked_by_every_command(new_machine, server):
+    machine = new_machine()
+    for name in ("one", "two"):
+        machine.login(server, "--profile", name)
+    for words in (("whoami",), ("auth", "status"), ("logout",), ("login",)):
+        ran = machine.run(*words, exit_code=4)
+        assert "which sign-in?" in ran.err
+        assert "--profile one" in ran.err
+    machine.run("logout", "--profile", "one")
+    assert status(machine)["profile"] == "two"
 
 
 def test_other_profiles_are_named(machine, server):
@@ -251,6 +312,19 @@ def test_of_a_machine_token_it_tells_what_it_may_and_why_it_is_refused(machine, 
     told = status(machine, "--token-file", file, code=4)
     assert (told["state"], told["code"]) == ("refused", "token_revoked")
     assert "revoked by owner" in said(machine, "--token-file", file, code=4)
+
+
+def test_a_machine_token_is_not_used_offline_and_not_called_refused_where_nobody_answers(
+    new_machine, start_server, place, foreign_page
+):
+    server, machine, file = start_server(), new_machine(), Path(place / "token")
+    machine.login(server)
+    machine.run("token", "create", "--name", "ci", "--scope", "fs:read:/docs", "--save", file)
+    server.stop()
+    assert status(machine, "--token-file", file, "--offline")["state"] == "not-asked"
+    assert status(machine, "--token-file", file, code=75)["state"] == "unreachable"
+    file.write_text(f"{file.read_text().splitlines()[0]}\n{foreign_page}\n")
+    assert status(machine, "--token-file", file, code=76)["state"] == "unreachable"
 
 
 @pytest.mark.parametrize("words", [("auth", "status", "--offline"), ("auth", "status", "--offline", "--json")])

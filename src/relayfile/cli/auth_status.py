@@ -7,7 +7,7 @@ tried.
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -18,7 +18,7 @@ from relayfile.client import api, probe
 from relayfile.client.probe import NotReached, Reached
 from relayfile.client.transport_sync import SyncClient
 from relayfile.core import causes
-from relayfile.core.session import LoginState, Phase, as_fields, parked, remedy
+from relayfile.core.session import LoginState, Phase, as_fields, how_to_sign_in, parked, ran_out, remedy
 from relayfile.credentials import profiles, trouble
 from relayfile.credentials.session import Session
 from relayfile.errors import (
@@ -37,6 +37,8 @@ from relayfile.wire.auth import ClientName, ProcessRow, user_agent
 from relayfile.wire.control import timestamp
 
 _GONE_SHOWN = 3
+_NEAR_THE_END_S = 60.0
+"""The two ends are told by two clocks: what is nearer to the other than this is the same."""
 _UNUSABLE = frozenset({Phase.CONFIG_ERROR, Phase.PERSIST_FAILED})
 
 
@@ -51,10 +53,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Found:
-    """Everything that was found out about one sign-in. `reached` None: the server was not asked."""
+    """Everything that was found out about one sign-in. `reached` None: the server was not asked.
+
+    `ran_out`: by this machine's clock nothing of it is left.
+    """
 
     profile: str
     state: LoginState
+    ran_out: bool
     renewed_at: float | None
     failure: Failure | None
     reached: Reached | NotReached | None = None
@@ -73,22 +79,24 @@ class Found:
         if isinstance(self.reached, NotReached):
             wrong = self.reached.kind is causes.Kind.WRONG_SERVICE
             return ProtocolMismatch.exit_code if wrong else Unavailable.exit_code
+        if self.reached is None and self.ran_out:
+            return LoginRequired.exit_code
         return self.refused.exit_code if self.refused else 0
 
 
 def report(context: Context, *, offline: bool) -> int:
     """The picture of the sign-in, or of the machine token that stands in for it, is on stdout; its exit code."""
     if connect.machine_token(context) is not None:
-        return _of_token(context)
+        return _of_token(context, offline=offline)
     found = _of_sign_in(context, offline=offline)
     context.output.data(_fields(found), _text(found))
     return found.exit_code
 
 
 def _of_sign_in(context: Context, *, offline: bool) -> Found:
-    profile = profiles.choose(context.home, context.profile)
+    profile = profiles.the_one(context.home, context.profile)
     session = connect.login_of(context, profile)
-    state = session.state()
+    state = session.state() if offline else connect.mended(session)
     reached: Reached | NotReached | None = None
     refused: RelayfileError | None = None
     processes: list[ProcessRow] = []
@@ -99,10 +107,11 @@ def _of_sign_in(context: Context, *, offline: bool) -> Found:
                 processes = _asked(session, state)
             except RelayfileError as error:
                 refused = error
-            state = session.state()
+            state = _contradicted(session.state(), refused)
     return Found(
         profile=profile,
         state=state,
+        ran_out=ran_out(state, session.clock.wall()),
         renewed_at=_renewed_at(session),
         failure=_failure(session, state, reached, refused),
         reached=reached,
@@ -111,6 +120,13 @@ def _of_sign_in(context: Context, *, offline: bool) -> Found:
         daemons=_daemons(context, profile),
         others=[name for name in profiles.names(context.home) if name != profile],
     )
+
+
+def _contradicted(state: LoginState, refused: RelayfileError | None) -> LoginState:
+    """The state that the files tell, unless the server has just said that this sign-in is worth nothing."""
+    if isinstance(refused, LoginRequired) and not parked(state):
+        return replace(state, phase=Phase.AUTH_FAILED, code=refused.code, reason=refused.message)
+    return state
 
 
 def _asked(session: Session, state: LoginState) -> list[ProcessRow]:
@@ -171,6 +187,7 @@ def _fields(found: Found) -> dict[str, object]:
     return {
         "profile": found.profile,
         **as_fields(found.state),
+        "ran_out": found.ran_out,
         "last_renewal": timestamp(found.renewed_at),
         "last_failure": found.failure
         and {"at": timestamp(found.failure.at), "cause": found.failure.cause, "mended": found.failure.since_mended},
@@ -193,9 +210,9 @@ def _text(found: Found) -> str:
     who = state.account or ("nobody" if state.api_url is None else "somebody")
     lines = [f"{who} at {state.api_url or 'no server'} (profile {found.profile})"]
     told: list[tuple[str, str | None]] = [
-        ("state", _state_in_words(state)),
-        ("access token", _ends_in(state.access_left_s)),
-        ("sign-in", _until(state.refresh_expires_at)),
+        ("state", "ran out: needs re-login" if found.ran_out and not parked(state) else _state_in_words(state)),
+        ("access token", _ends_in(state.access_left_s, ran_out=found.ran_out)),
+        ("sign-in", _until(state, ran_out=found.ran_out)),
         ("last renewal", _renewal_in_words(found)),
         ("last failure", _failure_in_words(found.failure) if found.failure else "none known"),
         ("server", _server_in_words(reached)),
@@ -212,7 +229,8 @@ def _text(found: Found) -> str:
         lines.append(f"  {'':<15}and {plural(len(gone) - _GONE_SHOWN, 'process', 'processes')} before that ended")
     if not found.processes:
         lines += [f"  {'process':<15}pid {pid} keeps {directory} (running)" for pid, directory in found.daemons]
-    if hint := remedy(state) or (found.refused.hint if found.refused else None):
+    again = how_to_sign_in(state.api_url, state.profile) if found.ran_out else None
+    if hint := remedy(state) or again or (found.refused.hint if found.refused else None):
         lines.append(f"  next: {hint}")
     return "\n".join(lines)
 
@@ -231,9 +249,11 @@ def _state_in_words(state: LoginState) -> str:
             return f"{state.phase.value}: {state.reason or ''}".rstrip(": ")
 
 
-def _ends_in(left_s: float | None) -> str | None:
+def _ends_in(left_s: float | None, *, ran_out: bool) -> str | None:
     if left_s is None:
         return None
+    if ran_out:
+        return "has ended"
     return f"ends in {span(left_s)}" if left_s > 0 else "has ended; the next use renews it"
 
 
@@ -245,8 +265,16 @@ def _renewal_in_words(found: Found) -> str | None:
     return moment(found.renewed_at) + which
 
 
-def _until(at: float | None) -> str | None:
-    return None if at is None else f"until {moment(at)}, later with each renewal"
+def _until(state: LoginState, *, ran_out: bool) -> str | None:
+    """Until when, and whether that moves: no renewal prolongs it beyond its absolute end."""
+    at, end = state.refresh_expires_at, state.absolute_expires_at
+    if at is None:
+        return None
+    if ran_out:
+        return f"ended {moment(at)}, by the clock of this machine"
+    if end is not None and at > end - _NEAR_THE_END_S:
+        return f"until {moment(at)} at the latest"
+    return f"until {moment(at)}, later with each renewal" + (f", {moment(end)} at the latest" if end else "")
 
 
 def _failure_in_words(failure: Failure) -> str:
@@ -301,14 +329,18 @@ def _process_in_words(process: ProcessRow, daemons: list[tuple[int, str]]) -> st
     return ", ".join(part for part in parts if part)
 
 
-def _of_token(context: Context) -> int:
+def _of_token(context: Context, *, offline: bool) -> int:
     with connect.signed_in(context) as server:
         assert server.machine is not None
         fields: dict[str, object] = {"server": server.api_url, "source": server.machine.source}
+        if offline:
+            said = f"machine token of {server.machine.source} at {server.api_url}\n  {'state':<15}not asked"
+            context.output.data(fields | {"state": "not-asked", "exit": 0}, said)
+            return 0
         try:
             me = server.call(api.whoami())
         except RelayfileError as error:
-            fields |= {"state": "refused", "code": error.code, "reason": error.message, "hint": error.hint}
+            fields |= {"state": _of_failure(error), "code": error.code, "reason": error.message, "hint": error.hint}
             said = f"machine token of {server.machine.source} at {server.api_url}\n  {'state':<15}{error.message}"
             context.output.data(
                 fields | {"exit": error.exit_code}, said + (f"\n  next: {error.hint}" * bool(error.hint))
@@ -322,3 +354,8 @@ def _of_token(context: Context) -> int:
     ]
     context.output.data(fields | {"expires_at": me.expires_at, "exit": 0}, "\n".join(lines))
     return 0
+
+
+def _of_failure(error: RelayfileError) -> str:
+    """What a failed use of a token says of it: only the server's own word refuses it."""
+    return "refused" if isinstance(error, LoginRequired | Forbidden) else "unreachable"

@@ -9,10 +9,21 @@ from typing import Self, TypeVar
 
 from relayfile.cli.context import Context
 from relayfile.client import api
+from relayfile.client.answers import NOT_RELAYFILE, is_no_server
 from relayfile.client.exchange import open_session
 from relayfile.client.origin import Origin
 from relayfile.client.transport_sync import OFFLINE, SyncClient
-from relayfile.core.session import PROFILE_OF_UP, LoginState, Phase, how_to_sign_in, parked, remedy, sentence
+from relayfile.core import schedule
+from relayfile.core.session import (
+    DAMAGED,
+    PROFILE_OF_UP,
+    LoginState,
+    Phase,
+    how_to_sign_in,
+    parked,
+    remedy,
+    sentence,
+)
 from relayfile.credentials import machine, profiles
 from relayfile.credentials.home import DEFAULT_PROFILE, Home
 from relayfile.credentials.machine import MachineToken
@@ -22,6 +33,7 @@ from relayfile.errors import (
     LoginRequired,
     Misconfigured,
     NotFound,
+    ProtocolMismatch,
     RelayfileError,
     Unavailable,
     UsageError,
@@ -59,13 +71,17 @@ class Signed:
             else:
                 error.hint = f"put another token into {self.machine.source}: `relayfile token create` makes one"
             raise
-        except Unavailable as error:
-            if error.code == OFFLINE and self.profile == PROFILE_OF_UP:
-                error.hint = "`relayfile up` starts the server of this machine again"
-            raise
         except Forbidden as error:
             if self.machine is not None:
                 error.hint = f"{self.machine.source} is used here; --profile {self.profile} uses a sign-in instead"
+            raise
+        except Unavailable as error:
+            if is_no_server(error):
+                raise ProtocolMismatch(
+                    f"{self.api_url}: {error.message}", code=NOT_RELAYFILE, hint=error.hint, status=error.status
+                ) from error
+            if error.code == OFFLINE and self.profile == PROFILE_OF_UP:
+                error.hint = "`relayfile up` starts the server of this machine again"
             raise
 
     def __enter__(self) -> Self:
@@ -107,19 +123,38 @@ class Chosen:
     apiUrl: str  # noqa: N815
 
 
-def login_of(context: Context, profile: str, role: str = "cli") -> Session:
-    """The login of a profile; what was mended on opening it is said."""
-    return open_session(context.home, profile, role, notice=context.output.say)
+def login_of(context: Context, profile: str, *, server: str | None = None, wait: bool = True) -> Session:
+    """The login of a profile, in a home that is closed to others; what was mended on opening it is said.
+
+    `server` is where it should be, for the hint; without `wait` a lock that somebody holds is not waited for.
+
+    Raises:
+        Misconfigured: others may enter the home, and that cannot be mended.
+    """
+    if notice := context.home.close():
+        context.output.say(notice)
+    limits = None if wait else schedule.Limits(lock_wait_s=0.0)
+    return open_session(context.home, profile, "cli", notice=context.output.say, server=server, limits=limits)
 
 
-def require_login(context: Context, profile: str) -> LoginState:
-    """The state of a login that can be used, or that will mend itself.
+def mended(session: Session) -> LoginState:
+    """The state of a login; a file that was damaged holds the newest pair of its history again, if it can (R9)."""
+    state = session.state()
+    if state.code == DAMAGED:
+        with suppress(RelayfileError):
+            session.token()
+        state = session.state()
+    return state
+
+
+def require_login(context: Context, profile: str, server: str | None = None) -> LoginState:
+    """The state of a login that can be used, or that will mend itself. `server` is where it should be, for the hint.
 
     Raises:
         LoginRequired: a person must sign in first.
         Misconfigured: this machine must be mended first.
     """
-    state = login_of(context, profile).state()
+    state = mended(login_of(context, profile, server=server))
     if parked(state):
         raise LoginRequired(
             f"{_of(profile)}: {sentence(state)}. Nothing was changed.",
@@ -140,13 +175,7 @@ def signed_in(context: Context, profile: str | None = None) -> Signed:
     if profile is None and (token := machine_token(context)) is not None:
         return _with_token(context, token)
     if profile is None:
-        profile = profiles.choose(context.home, context.profile)
-        others = [name for name in profiles.names(context.home) if name != profile]
-        if profile == DEFAULT_PROFILE and context.profile is None and others and not _has_file(context.home, profile):
-            raise LoginRequired(
-                f"which sign-in? There is none by default, but {', '.join(others)}. Nothing was changed.",
-                hint=f"add --profile {others[0]}, or run `relayfile login URL`",
-            )
+        profile = profiles.the_one(context.home, context.profile)
     state = require_login(context, profile)
     if state.api_url is None:
         raise LoginRequired(f"{_of(profile)} names no server", hint=how_to_sign_in(None, profiles.named(profile)))
@@ -295,10 +324,6 @@ def _unknown(server: Signed, wanted: str, mine: list[WorkspaceRow]) -> NotFound:
 
 def _chosen_file(home: Home, profile: str) -> Path:
     return home.credentials(profile).with_name(_CHOSEN)
-
-
-def _has_file(home: Home, profile: str) -> bool:
-    return home.credentials(profile).exists()
 
 
 def _of(profile: str) -> str:

@@ -8,6 +8,7 @@ import sys
 
 STDOUT, STDERR = 1, 2
 _WIDTH_WITHOUT_TERMINAL = 100
+_IN_THE_TERMINAL = frozenset({"www-browser", "lynx", "links", "links2", "elinks", "w3m", "browsh", "carbonyl"})
 
 
 def is_terminal(descriptor: int) -> bool:
@@ -19,8 +20,12 @@ def has_browser() -> bool:
     """A person sits here, at a screen that a browser can open on: not at the other end of a network."""
     if not is_terminal(STDERR) or any(os.environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY")):
         return False
-    # Elsewhere a screen is always there; here a browser without one would take over the terminal.
-    return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+    # Elsewhere a screen is always there; here a browser without one would take over the terminal, unless the one that
+    # is named is a door to another system's.
+    if sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
+        return True
+    named = {word.rpartition("/")[2] for word in os.environ.get("BROWSER", "").replace(os.pathsep, " ").split()}
+    return bool(named) and _IN_THE_TERMINAL.isdisjoint(named)
 
 
 def width() -> int:

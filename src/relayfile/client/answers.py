@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from relayfile.core.causes import Kind
 from relayfile.errors import (
     CursorExpired,
     Forbidden,
@@ -89,6 +90,12 @@ def not_relayfile(answer: Answer) -> Unavailable:
     )
 
 
+def is_no_server(error: Unavailable) -> bool:
+    """Whether something answered that is not relayfile, and not a proxy's word that the server is away."""
+    foreign = error.code == NOT_RELAYFILE or error.details.get("kind") == Kind.WRONG_SERVICE
+    return foreign and error.status not in TRANSIENT
+
+
 def failure(answer: Answer) -> RelayfileError:
     """The error that `answer`, which is no success, tells. Decided by status and code, never by its message."""
     body = json_object(answer)
@@ -118,6 +125,12 @@ def failure(answer: Answer) -> RelayfileError:
     if status == 501:
         return ProtocolMismatch(message, code=code, hint=hint, status=status)
     return UsageError(message, code=code, hint=hint, status=status, details=details)
+
+
+def says_over(answer: Answer) -> bool:
+    """Whether a 401 says that the sign-in or credential behind the token has ended, and not just the token."""
+    told = json_object(answer)
+    return told is not None and told.get("code") == "token_revoked"
 
 
 def decoded(type_: type[T]) -> Callable[[Answer], T]:

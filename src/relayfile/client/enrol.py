@@ -197,7 +197,7 @@ def open_daemon_login(
     home: Home, purpose: Purpose, profile: str, *, notice: Callable[[str], None] | None = None
 ) -> DaemonLogin:
     """The login of the daemon of one mirror; `notice` is told what was mended, and that it enrolled."""
-    shared = open_session(home, profile, _ROLE, notice=notice)
+    shared = open_session(home, profile, _ROLE, notice=notice, server=purpose.api_url)
     return DaemonLogin(DaemonFile(home.mirror(purpose.mirror)), shared, DaemonEnroller(), purpose)
 
 

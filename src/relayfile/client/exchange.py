@@ -211,6 +211,7 @@ def grant_of(told: TokenAnswer, issued_at: float) -> Grant:
         family=told.family,
         generation=told.generation,
         account=told.username or told.account,
+        absolute_expires_at=seconds(told.absolute_expires_at),
     )
 
 
@@ -269,8 +270,19 @@ def _word(body: dict[str, object], name: str) -> str | None:
     return value[:200] if isinstance(value, str) and value else None
 
 
-def open_session(home: Home, profile: str, role: str, *, notice: Callable[[str], None] | None = None) -> Session:
-    """The login of a profile. `role` is `daemon`, which renews early, or `cli`; `notice` is told what was mended."""
+def open_session(
+    home: Home,
+    profile: str,
+    role: str,
+    *,
+    notice: Callable[[str], None] | None = None,
+    server: str | None = None,
+    limits: schedule.Limits | None = None,
+) -> Session:
+    """The login of a profile. `role` is `daemon`, which renews early, or `cli`; `notice` is told what was mended.
+
+    `server` is where it should be, for those who must sign in again.
+    """
     file = CredentialFile(home.credentials(profile), home.stash_places, notice=notice)
     renews: Role = "owner" if role == "daemon" else "other"
-    return Session(file, TokenExchange(role), renews, profile=named(profile))
+    return Session(file, TokenExchange(role), renews, limits=limits, profile=named(profile), server=server)

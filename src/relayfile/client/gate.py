@@ -79,8 +79,8 @@ class Login(Protocol):
     def token(self) -> Secret:
         """A usable access token, renewed first when it must be."""
 
-    def renew_now(self, rejected: Secret) -> Secret:
-        """An access token other than `rejected`."""
+    def renew_now(self, rejected: Secret, *, over: bool = False) -> Secret:
+        """An access token other than `rejected`; `over`: the server said that what is behind it has ended."""
 
     def readmit(self) -> None:
         """What the server refused may be asked for once more: a person said so."""
@@ -96,6 +96,7 @@ class Gate:
         self._turn: asyncio.Event | None = None
         self._nudge = asyncio.Event()
         self._refused: Secret | None = None
+        self._over = False
         self._failures = 0
         self._failing_since = 0.0
         self._not_before = 0.0
@@ -123,13 +124,16 @@ class Gate:
             self._nudge.set()
             await turned.wait()
 
-    def rejected(self, token: Secret) -> None:
+    def rejected(self, token: Secret, *, over: bool = False) -> None:
         """The server refused `token`: it is renewed once, and not handed out again meanwhile.
+
+        `over`: it said that the sign-in or credential behind the token has ended.
 
         Word about a token that has been replaced since is old news.
         """
         with suppress(Damaged, Misconfigured):
             if self._session.current() == token:
+                self._over = over or (self._over and self._refused == token)
                 self._refused = token
                 self._nudge.set()
 
@@ -165,12 +169,12 @@ class Gate:
         self._enter(self._state())
 
     async def _renew(self) -> None:
-        refused, session = self._refused, self._session
+        refused, over, session = self._refused, self._over, self._session
         try:
             if refused is None:
                 await self._run_blocking(session.token)
             else:
-                await self._run_blocking(lambda: session.renew_now(refused))
+                await self._run_blocking(lambda: session.renew_now(refused, over=over))
         except LoginRequired:
             self._recovered()
         except RelayfileError as error:

@@ -13,7 +13,15 @@ from urllib.parse import urlencode
 import msgspec
 
 from relayfile.client import api
-from relayfile.client.answers import NOT_RELAYFILE, Answer, failure, json_object, not_relayfile, retry_after_s
+from relayfile.client.answers import (
+    NOT_RELAYFILE,
+    Answer,
+    failure,
+    is_no_server,
+    json_object,
+    not_relayfile,
+    retry_after_s,
+)
 from relayfile.client.api import Request
 from relayfile.client.exchange import grant_of
 from relayfile.client.origin import Origin
@@ -148,7 +156,7 @@ def _probe(client: SyncClient) -> None:
     try:
         metadata = client.call(api.metadata())
     except Unavailable as error:
-        if error.code != NOT_RELAYFILE or error.status in {429, 502, 503, 504}:
+        if not is_no_server(error):
             raise
         raise _no_server(client, error.message) from error
     except (NotFound, ProtocolMismatch, UsageError, LoginRequired) as error:

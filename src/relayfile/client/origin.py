@@ -13,6 +13,9 @@ from relayfile.errors import UsageError
 _NOT_VALID_NOW: Final = frozenset({9, 10})
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 
+_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
+"""How OpenSSL calls an answer that is no TLS, by its version."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -35,8 +38,14 @@ class Origin:
             port = parts.port
         except ValueError as error:
             raise _not_an_address(address) from error
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise _not_an_address(address)
+        if "@" in parts.netloc:
+            raise UsageError(
+                "an address holds no name and no password. Nothing was sent.",
+                code="bad_address",
+                hint=f"`relayfile login {parts.scheme}://{parts.netloc.rpartition('@')[2]}`, and sign in there",
+            )
         if parts.query or parts.fragment or any(c.isspace() or ord(c) < 33 for c in address):
             raise _not_an_address(address)
         secure = parts.scheme == "https"
@@ -74,6 +83,8 @@ def trouble_of(error: OSError) -> Kind:
             return Kind.DNS
         case ssl.SSLCertVerificationError():
             return Kind.CLOCK if error.verify_code in _NOT_VALID_NOW else Kind.TLS
+        case ssl.SSLError(reason=reason) if reason in _NO_TLS:
+            return Kind.NO_TLS
         case ssl.SSLError():
             return Kind.TLS
         case _:

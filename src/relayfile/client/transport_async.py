@@ -15,7 +15,15 @@ from typing import Final, Protocol, Self, TypeVar
 import aiohttp
 
 from relayfile import __version__
-from relayfile.client.answers import MAX_ANSWER_BYTES, Answer, failure, json_object, not_relayfile, too_long
+from relayfile.client.answers import (
+    MAX_ANSWER_BYTES,
+    Answer,
+    failure,
+    json_object,
+    not_relayfile,
+    says_over,
+    too_long,
+)
 from relayfile.client.api import Request
 from relayfile.client.origin import Origin
 from relayfile.errors import RelayfileError, Unavailable
@@ -39,8 +47,8 @@ class Tokens(Protocol):
     async def token(self) -> Secret:
         """A usable access token; waits, without raising, while there is none."""
 
-    def rejected(self, token: Secret) -> None:
-        """The server refused `token`: it is not handed out again."""
+    def rejected(self, token: Secret, *, over: bool = False) -> None:
+        """The server refused `token`: it is not handed out again. `over`: what is behind it has ended."""
 
 
 class AsyncClient:
@@ -128,7 +136,7 @@ class AsyncClient:
             yield LiveSocket(socket)
         finally:
             if socket.close_code == live.CLOSE_REVOKED and token is not None and self._gate is not None:
-                self._gate.rejected(token)
+                self._gate.rejected(token, over=True)
             await socket.close()
 
     @asynccontextmanager
@@ -155,7 +163,7 @@ class AsyncClient:
                 answer = await _answer(response)
                 if json_object(answer) is None:
                     raise not_relayfile(answer)
-                self._gate.rejected(token)
+                self._gate.rejected(token, over=says_over(answer))
                 if last:
                     raise Unavailable(
                         "the server refuses tokens it has just issued", code="token_rejected", status=401

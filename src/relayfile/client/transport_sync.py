@@ -11,13 +11,14 @@ import ssl
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 from relayfile import __version__
-from relayfile.client.answers import MAX_ANSWER_BYTES, NOT_RELAYFILE, Answer, json_object, too_long
+from relayfile.client.answers import MAX_ANSWER_BYTES, NOT_RELAYFILE, Answer, json_object, says_over, too_long
 from relayfile.client.api import Request
-from relayfile.client.origin import Origin
+from relayfile.client.origin import Origin, trouble_of
 from relayfile.core import schedule
+from relayfile.core.causes import Kind
 from relayfile.credentials.session import Session
 from relayfile.errors import LoginRequired, Unavailable
 from relayfile.model import Secret
@@ -33,6 +34,13 @@ _ATTEMPTS: Final = 3
 _LONGEST_WAIT_S: Final = 10.0
 
 
+class Renew(Protocol):
+    """Where another access token comes from when one was refused; a sign-in's is `Session.renew_now`."""
+
+    def __call__(self, rejected: Secret, /, *, over: bool) -> Secret:
+        """One other than `rejected`; `over`: the server said that the sign-in behind it has ended."""
+
+
 class SyncClient:
     """One server, as one command speaks with it. For one thread. Close it when done."""
 
@@ -42,7 +50,7 @@ class SyncClient:
         token: Callable[[], Secret] | None = None,
         role: str = "cli",
         *,
-        renew: Callable[[Secret], Secret] | None = None,
+        renew: Renew | None = None,
     ) -> None:
         self._origin = Origin.parse(api_url)
         self._token = token
@@ -115,7 +123,7 @@ class SyncClient:
         answer = self._send(request, token)
         if answer.status != 401 or token is None or self._renew is None or json_object(answer) is None:
             return answer
-        return self._send(request, self._renew(token))
+        return self._send(request, self._renew(token, over=says_over(answer)))
 
     def _send(self, request: Request[T], token: Secret | None) -> Answer:
         headers = {
@@ -147,10 +155,17 @@ class SyncClient:
             body = _whole(response)
         except TimeoutError as error:
             self.close()
-            raise Unavailable("the server did not answer in time", code="timeout") from error
-        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(f"{self._origin.netloc} did not answer in time", code="timeout") from error
+        except (OSError, http.client.RemoteDisconnected, http.client.IncompleteRead) as error:
             self.close()
-            raise Unavailable("the connection to the server broke", code="disconnected") from error
+            raise Unavailable(f"the connection to {self._origin.netloc} broke", code="disconnected") from error
+        except http.client.HTTPException as error:
+            self.close()
+            raise Unavailable(
+                f"{self._origin.netloc} does not answer as a server of the web does",
+                code="disconnected",
+                hint="check the address: something else may listen there",
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -171,6 +186,12 @@ class SyncClient:
                 hint="check the address and this machine's clock",
             ) from error
         except OSError as error:
+            if trouble_of(error) is Kind.NO_TLS:
+                raise Unavailable(
+                    f"{self._origin.netloc} speaks no TLS",
+                    code="no_tls",
+                    hint=f"try http://{self._origin.netloc}",
+                ) from error
             why = error.strerror or "it did not answer in time"
             raise Unavailable(
                 f"{self._origin.netloc} cannot be reached: {why}",

@@ -13,6 +13,7 @@ class Kind(StrEnum):
 
     DNS = "dns"
     TLS = "tls"
+    NO_TLS = "no_tls"
     CLOCK = "clock"
     UNREACHABLE = "unreachable"
     LOST = "answer_lost"
@@ -23,6 +24,7 @@ class Kind(StrEnum):
 _LABELS: Final[Mapping[str, str]] = {
     Kind.DNS: "DNS: the name of the server cannot be resolved",
     Kind.TLS: "TLS: the certificate is not trusted",
+    Kind.NO_TLS: "TLS: none is spoken there; try the address with http://",
     Kind.CLOCK: "TLS: the certificate is not valid at the time this machine's clock shows",
     Kind.UNREACHABLE: "server unreachable",
     Kind.LOST: "the answer was lost; the same request will be repeated, safely",
@@ -36,7 +38,8 @@ _ENDED: Final[Mapping[str, str]] = {
         "sign-in; it was copied, or another program shares it"
     ),
     "expired": "expired: it was not used for too long, or is as old as a sign-in may become",
-    "revoked": "revoked, by `auth revoke` or on the server's pages",
+    "revoked": "revoked, by `relayfile auth revoke`",
+    "signed_out_everywhere": "signed out everywhere, by `relayfile logout --everywhere`",
     "logged_out": "signed out by another process",
     "replaced": "replaced by a later sign-in",
     "superseded": "another program renewed it, and what it got is not in this file",

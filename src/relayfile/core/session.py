@@ -149,7 +149,8 @@ class Seen:
     `torn`: the file is there but is no credential file. `consumed`: its refresh token was already exchanged, as the
     history tells. `ended` is the `error` word of a verdict on it, `tombstoned` a logout of its family. `stashed`:
     a successor for it lies in a stash. `restorable`: the newest pair of the history may be put back (R9).
-    `disputed`: the caller's own token was rejected by the server and is still the one in the file.
+    `disputed`: the caller's own token was rejected by the server and is still the one in the file. `over`: with the
+    word that the sign-in behind it has ended, so that presenting can only bring the verdict.
     """
 
     present: bool
@@ -163,6 +164,7 @@ class Seen:
     worth: Urgency = Urgency.FINE
     disputed: bool = False
     fresh_after_dispute: bool = False
+    over: bool = False
     paused_s: float = 0.0
 
 
@@ -198,7 +200,7 @@ def next_step(seen: Seen) -> Step:  # noqa: C901 - a ladder, read from the top
         return Step.ADOPT
     if seen.consumed or not seen.has_refresh_token:
         return Step.ENDED
-    if seen.disputed and seen.fresh_after_dispute:
+    if seen.disputed and seen.fresh_after_dispute and not seen.over:
         return Step.DISTRUST
     if seen.paused_s > 0:
         return Step.PAUSE
@@ -303,6 +305,7 @@ class LoginState:
     rt_fp: str | None = None
     access_left_s: float | None = None
     refresh_expires_at: float | None = None
+    absolute_expires_at: float | None = None
     code: str | None = None
     reason: str | None = None
     by: str | None = None
@@ -337,6 +340,12 @@ _TEXTS: Final = {
 def parked(state: LoginState) -> bool:
     """Whether nothing goes over the network until the credential file changes."""
     return state.phase in PARKED
+
+
+def ran_out(state: LoginState, now: float) -> bool:
+    """Whether access token and refresh token are both past their end, by a clock that may be off: nothing is left."""
+    ends_at, left_s = state.refresh_expires_at, state.access_left_s
+    return ends_at is not None and ends_at <= now and left_s is not None and left_s <= 0
 
 
 def how_to_sign_in(api_url: str | None, profile: str | None = None) -> str:
@@ -423,7 +432,7 @@ def as_fields(state: LoginState) -> dict[str, object]:
         "credential": "token" if state.token_file else "shared" if state.own is None else "own",
         "enrolled_at": timestamp(state.own.enrolled_at) if state.own else None,
         "enrolled_by": state.own.by if state.own else None,
-        "ends_at": timestamp(state.own.ends_at) if state.own else None,
+        "ends_at": timestamp(state.own.ends_at if state.own else state.absolute_expires_at),
         "note": state.note,
         "store": state.path,
         "hint": remedy(state),

@@ -55,6 +55,7 @@ class DaemonLogin:
         self._own = OwnCredential(kept, enroller, purpose, shared.clock, chance)
         self._flight = threading.Lock()
         self._pause: _Pause | None = None
+        self._after_over: Secret | None = None
 
     @property
     def file(self) -> CredentialFile:
@@ -100,8 +101,8 @@ class DaemonLogin:
         with self._flight:
             return self._good(None)
 
-    def renew_now(self, rejected: Secret) -> Secret:
-        """An access token other than `rejected`, which the server refused.
+    def renew_now(self, rejected: Secret, *, over: bool = False) -> Secret:
+        """An access token other than `rejected`, which the server refused. `over`: as `Session.renew_now`.
 
         Raises:
             LoginRequired: the credential is over, and there is no new sign-in.
@@ -109,7 +110,11 @@ class DaemonLogin:
             Misconfigured: as `token`.
         """
         with self._flight:
-            return self._good(rejected)
+            over = over and rejected != self._after_over
+            token = self._good(rejected, over=over)
+            if over:
+                self._after_over = token
+            return token
 
     def readmit(self) -> None:
         """A credential that was refused is forgotten: the sign-in that is there may vouch for a new one."""
@@ -138,8 +143,8 @@ class DaemonLogin:
 
     # ---------------------------------------------------------------------------------------- deciding
 
-    def _good(self, rejected: Secret | None) -> Secret:
-        step = self._own.step(rejected)
+    def _good(self, rejected: Secret | None, *, over: bool = False) -> Secret:
+        step = self._own.step(rejected, over=over)
         if step is Step.DISTRUST:
             self._own.trouble = Unavailable("the server refuses tokens it has just issued", code="token_rejected")
             raise self._own.trouble
@@ -151,16 +156,16 @@ class DaemonLogin:
                 return token
         if (living := self._own.living) is not None:
             return living.pair.grant.access_token
-        return self._without(rejected)
+        return self._without(rejected, over=over)
 
-    def _without(self, rejected: Secret | None) -> Secret:
+    def _without(self, rejected: Secret | None, *, over: bool) -> Secret:
         """As `token`, when there is no credential: one is asked for, or the shared sign-in serves."""
         if self._step() is Step.ENROL and self._enrol() and (token := self._own.current()) is not None:
             return token
         if self._step() is Step.PARK:
             state = self.state()
             raise LoginRequired(states.sentence(state), code=state.code, hint=states.remedy(state))
-        return self._shared.token() if rejected is None else self._shared.renew_now(rejected)
+        return self._shared.token() if rejected is None else self._shared.renew_now(rejected, over=over)
 
     def _step(self) -> Step:
         return core.step_without(self._sign_in(), paused=self._pause_left_s() > 0)

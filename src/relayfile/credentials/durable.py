@@ -1,5 +1,6 @@
 """Small private files that are whole or old, never half: written beside, synced, renamed, the folder synced."""
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -122,5 +123,8 @@ def private_folder(path: str) -> None:
         parent = os.path.dirname(path)
         if parent != path:
             private_folder(parent)
-        with suppress(FileExistsError):
+        try:
             os.mkdir(path, 0o700)
+        except FileExistsError:
+            if not os.path.isdir(path):  # somebody else may have made it meanwhile
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None

@@ -3,7 +3,6 @@
 Imports nothing that Python has not already loaded, so that commands which only look for a socket stay fast.
 """
 
-import errno
 import os
 import stat
 
@@ -126,19 +125,21 @@ class Home:
         # Of a file in its place whoever needs the home will tell.
         if not stat.S_ISDIR(found.st_mode) or not found.st_mode & 0o077:
             return None
-        try:
-            if found.st_uid != os.geteuid():
-                raise PermissionError(errno.EPERM, f"it belongs to user {found.st_uid}")
-            os.chmod(self._root, 0o700)
-        except OSError as error:
-            from relayfile.errors import Misconfigured  # noqa: PLC0415 - as above
+        why = f"it belongs to user {found.st_uid}"
+        if found.st_uid == os.geteuid():
+            try:
+                os.chmod(self._root, 0o700)
+            except OSError as error:
+                why = str(error.strerror)
+            else:
+                return f"{self._root} could be entered by others; its mode is 0700 now"
+        from relayfile.errors import Misconfigured  # noqa: PLC0415 - as above
 
-            raise Misconfigured(
-                f"{self._root} can be entered by others, and that cannot be mended: {error.strerror}",
-                code="home_open",
-                hint="set RELAYFILE_HOME to a folder of your own",
-            ) from error
-        return f"{self._root} could be entered by others; its mode is 0700 now"
+        raise Misconfigured(
+            f"{self._root} can be entered by others, and that cannot be mended: {why}",
+            code="home_open",
+            hint="set RELAYFILE_HOME to a folder of your own",
+        )
 
     def prepare(self, *parts: str) -> "Path":
         """The folder below home that `parts` name (home itself without any), existing and 0700.

@@ -117,14 +117,17 @@ class MachineLogin:
             raise refusal[1]
         return token
 
-    def renew_now(self, rejected: Secret) -> Secret:
+    def renew_now(self, rejected: Secret, *, over: bool = False) -> Secret:
         """A token other than `rejected`, if the file holds one by now; else the same, if the server still takes it.
+
+        It is asked whatever it said before, `over` or not: its answer tells why.
 
         Raises:
             LoginRequired: the server says that it is over, and why.
             Unavailable: it could not be asked, or it takes the token and refuses it by turns.
             Misconfigured: as `token`.
         """
+        del over
         token = self.token()
         if token != rejected:
             self.trouble = None

@@ -88,8 +88,11 @@ class OwnCredential:
         held = self.living
         return None if held is None else states.due_in_s(self._life(held), "owner", self._point)
 
-    def step(self, rejected: Secret | None) -> core.Step | None:
-        """What is to be done about it, `rejected` being what the server refused; None: it does not live."""
+    def step(self, rejected: Secret | None, *, over: bool = False) -> core.Step | None:
+        """What is to be done about it, `rejected` being what the server refused; None: it does not live.
+
+        `over`: the server said of `rejected` that the credential has ended.
+        """
         if (held := self.living) is None:
             return None
         life, again_at = self._life(held), held.enrolment.again_at
@@ -97,7 +100,7 @@ class OwnCredential:
             states.urgency(life, "owner", self._point),
             again=again_at is not None and self._clock.wall() >= again_at,
             disputed=held.pair.grant.access_token == rejected,
-            fresh_after_dispute=held.pair.after_rejection and core.fresh(life),
+            fresh_after_dispute=held.pair.after_rejection and core.fresh(life) and not over,
         )
 
     def key(self, *, make: bool = False) -> Secret | None:

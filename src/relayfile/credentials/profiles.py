@@ -1,6 +1,7 @@
 """Which login a command uses when it is not told (R16)."""
 
 from relayfile.credentials.home import DEFAULT_PROFILE, Home
+from relayfile.errors import LoginRequired
 
 
 def names(home: Home) -> list[str]:
@@ -24,6 +25,23 @@ def choose(home: Home, wanted: str | None = None) -> str:
         return wanted
     found = names(home)
     return found[0] if len(found) == 1 else DEFAULT_PROFILE
+
+
+def the_one(home: Home, wanted: str | None = None) -> str:
+    """As `choose`, for commands that need a login: where several could be meant and none is the default, it asks.
+
+    Raises:
+        LoginRequired: code `which_profile`: nothing says which of several. UsageError: as `choose`.
+    """
+    profile = choose(home, wanted)
+    others = names(home)
+    if wanted is None and others and profile not in others:
+        raise LoginRequired(
+            f"which sign-in? There is none by default, but {', '.join(others)}. Nothing was changed.",
+            code="which_profile",
+            hint=f"add --profile {others[0]}, or run `relayfile login URL`",
+        )
+    return profile
 
 
 def named(profile: str) -> str | None:

@@ -5,7 +5,7 @@ between any two of them leaves either the old pair with its promised nonce, or t
 """
 
 from collections.abc import Callable
-from dataclasses import replace as with_
+from dataclasses import replace
 from typing import Protocol
 
 from relayfile.core import schedule
@@ -53,9 +53,11 @@ class Renewal:
         self._lock = lock
 
     def settle(  # noqa: C901 - one branch a step
-        self, worth: Callable[[Pair], core.Urgency], rejected: Secret | None
+        self, worth: Callable[[Pair], core.Urgency], rejected: Secret | None, *, over: bool = False
     ) -> Secret | Ending:
         """A usable access token, durable here or in a stash; or the verdict on the login.
+
+        `over`: the server said of `rejected` that its sign-in has ended.
 
         Raises:
             LoginRequired: there is no login.
@@ -68,7 +70,7 @@ class Renewal:
             self._file.reach("FP3 read again")
             history = self._journal.history()
             pair = content.pair if content else None
-            seen = self._seen(content, pair, history, worth, rejected)
+            seen = replace(self._seen(content, pair, history, worth, rejected), over=over)
             step = core.next_step(seen)
             if step is core.Step.PUT_BACK:
                 self._put_back(content, history)
@@ -221,12 +223,13 @@ class Renewal:
             if new.access_expires_at is None or new.issued_at is None
             else max(0.0, new.access_expires_at - new.issued_at)
         )
-        grant = with_(
+        grant = replace(
             new,
             # Where a login goes is decided when it begins: no answer can send its tokens elsewhere.
             api_url=pair.grant.api_url,
             family=new.family or pair.grant.family,
             account=new.account or pair.grant.account,
+            absolute_expires_at=new.absolute_expires_at or pair.grant.absolute_expires_at,
         )
         obtained = Obtained(self._clock.boot_id, answer.sent_s, answer.received_s, lifetime)
         return Pair(grant, answer.scope or pair.scope, obtained, answer.server_date, after_rejection)
@@ -285,6 +288,7 @@ class Renewal:
                 code=code,
                 retry_after_s=answer.retry_after_s,
                 status=answer.status,
+                details={"kind": answer.kind},
             )
         if isinstance(answer, core.Ended):
             return Unavailable(f"the server refused to renew the login now: {answer.error}", code="auth_unavailable")

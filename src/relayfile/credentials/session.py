@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from relayfile.core import schedule
@@ -22,8 +22,15 @@ from relayfile.errors import Damaged, LoginRequired, Misconfigured, RelayfileErr
 from relayfile.model import Grant, Secret
 from relayfile.wire.credentials import Content, Ending, Obtained, Pair, Tombstone, fingerprint
 
-_NOTHING: Final = Content(None, {})
 _CHANCE: Final = random.SystemRandom().random
+
+
+@dataclass(frozen=True)
+class SignedOut:
+    """The server of the login that was given up, None if there was none; and whether it was told."""
+
+    api_url: str | None
+    told: bool
 
 
 class Session:
@@ -39,7 +46,9 @@ class Session:
         chance: Callable[[], float] = _CHANCE,
         limits: schedule.Limits | None = None,
         profile: str | None = None,
+        server: str | None = None,
     ) -> None:
+        """`profile` and `server` are what people must name to sign in again, where the file does not tell."""
         self.file = file
         self.clock: Clock = clock or SystemClock()
         self.chance = chance
@@ -50,6 +59,8 @@ class Session:
         self._flight = threading.Lock()
         self._sight = Sight(file, role, self.clock, chance)
         self._trouble: tuple[str, RelayfileError] | None = None
+        self._server = server
+        self._after_over: Secret | None = None
 
     def token(self, min_ttl_s: float = 0.0) -> Secret:
         """A usable access token, good for `min_ttl_s` if its life allows; renewed first when it must be.
@@ -66,21 +77,28 @@ class Session:
         # While the token is good nobody queues for the lock; the daemon, whose thread it is, does.
         wait_s = 0.0 if advisable and self._role == "other" else self._limits.lock_wait_s
         try:
-            return self._renewed(None, wait_s, min_ttl_s)
+            return self._renewed(None, wait_s, min_ttl_s, over=False)
         except (Unavailable, Misconfigured):
             if (good := self.current()) is not None:
                 return good
             raise
 
-    def renew_now(self, rejected: Secret) -> Secret:
+    def renew_now(self, rejected: Secret, *, over: bool = False) -> Secret:
         """An access token other than `rejected`, which the server refused; the file's own if it has another already.
+
+        `over`: the server said that the sign-in behind it has ended. That is believed once: a server that renews it
+        nevertheless does not mean it.
 
         Raises:
             LoginRequired: the login has ended.
             Unavailable: code `token_rejected`: the server refuses tokens that it has just issued; or as `token`.
             Misconfigured: as `token`.
         """
-        return self._renewed(rejected, self._limits.lock_wait_s, 0.0)
+        over = over and rejected != self._after_over
+        token = self._renewed(rejected, self._limits.lock_wait_s, 0.0, over=over)
+        if over:
+            self._after_over = token
+        return token
 
     def current(self) -> Secret | None:
         """The access token of the file while it lasts, without a lock or a request; None when it has none."""
@@ -98,35 +116,63 @@ class Session:
     def adopt(self, grant: Grant, *, scope: str | None = None, replace: bool = False) -> None:
         """`grant` is the login of this file, whatever was there; the login it replaces is revoked if it can be.
 
+        If it fails, nobody will ever use the grant, so it is revoked: alive it would lie on the server for a month.
+
         Raises:
             UsageError: code `other_server`: the file holds the login of another server, and not `replace` (R16).
             Misconfigured: it cannot be saved; the old login is whole.
             Unavailable: code `auth_busy`.
         Durable: on return.
         """
+        try:
+            before = self._replaced_by(grant, scope, replace=replace)
+        except BaseException:
+            self._revoke(Pair(grant), "not_saved")
+            raise
+        if before is not None and before.grant.refresh_token != grant.refresh_token:
+            self._revoke(before, "replaced")
+
+    def check_ready(self, wait_s: float | None = None) -> None:
+        """A login could be adopted now: the lock is free within `wait_s`, and what is there can be replaced.
+
+        Raises:
+            Misconfigured: it could not be saved.
+            Unavailable: code `auth_busy`.
+        """
+        with self._flight, self._lock("login", wait_s) as holding:
+            assert holding is not None
+            with suppress(Damaged):
+                self.file.read(self.clock)
+            self.file.check_writable()
+
+    def _replaced_by(self, grant: Grant, scope: str | None, *, replace: bool) -> Pair | None:
+        """`grant` is in the file; what was there before."""
         with self._flight, self._lock("login") as holding:
             assert holding is not None
             before = self._content_under_lock()
-            self._check_server(before.pair, grant, replace=replace)
+            if not replace:
+                _check_server(self.file.path, before.pair, grant)
             now, wall = self.clock.boottime(), self.clock.wall()
             began = wall if grant.issued_at is None else grant.issued_at
             life = None if grant.access_expires_at is None else max(0.0, grant.access_expires_at - began)
             pair = Pair(grant, scope, Obtained(self.clock.boot_id, now, now, life))
             journal = self.file.journal
+            newest = journal.history().newest
             try:
                 journal.forget_unreadable_endings()
                 journal.record(None, pair)
                 self.file.replace(Content(pair, before.others))
             except OSError as error:
+                with suppress(OSError):  # what is to be given up must not be put back
+                    journal.record(None, newest)
                 raise self.file.unwritable(error) from error
             journal.drop_intent()
             journal.drop_stash()
             self._trouble = None
-        if before.pair is not None and before.pair.grant.refresh_token != grant.refresh_token:
-            self._revoke(before.pair, "replaced")
+        return before.pair
 
-    def logout(self) -> bool:
-        """There is no login in this file any more, and nothing of it comes back; whether the server was told.
+    def logout(self) -> SignedOut:
+        """There is no login in this file any more, and nothing of it comes back.
 
         Raises:
             Misconfigured: the file cannot be changed.
@@ -152,7 +198,9 @@ class Session:
                 raise self.file.unwritable(error) from error
             journal.drop_intent()
             journal.drop_stash()
-        return pair is not None and self._revoke(pair, "logged_out")
+        if pair is None:
+            return SignedOut(None, told=False)
+        return SignedOut(pair.grant.api_url, told=self._revoke(pair, "logged_out"))
 
     def readmit(self) -> None:
         """Nothing: a sign-in that is over comes back by a sign-in alone (I5)."""
@@ -174,7 +222,8 @@ class Session:
 
     def state(self) -> core.LoginState:
         """Where this login stands, as the files and this process's last attempt tell; no network, no lock."""
-        return replace(standing.of(self.file, self._sight, self.trouble), profile=self._profile)
+        found = standing.of(self.file, self._sight, self.trouble)
+        return replace(found, profile=self._profile, api_url=found.api_url or self._server)
 
     # ----------------------------------------------------------------------------------------- renewing
 
@@ -184,7 +233,7 @@ class Session:
         wait = self._limits.lock_wait_s if wait_s is None else wait_s
         return self.file.locked(purpose, wait, self.clock, self.chance, needless)
 
-    def _renewed(self, rejected: Secret | None, wait_s: float, min_ttl_s: float) -> Secret:
+    def _renewed(self, rejected: Secret | None, wait_s: float, min_ttl_s: float, *, over: bool) -> Secret:
         def somebody_did() -> bool:
             pair, worth = self._sight.worth(min_ttl_s)
             return pair is not None and worth is core.Urgency.FINE and pair.grant.access_token != rejected
@@ -198,7 +247,7 @@ class Session:
                 return token
             self._check_login()
             try:
-                return self._settled(rejected, wait_s, min_ttl_s, somebody_did, usable)
+                return self._settled(rejected, wait_s, min_ttl_s, somebody_did, usable, over=over)
             except Damaged as error:
                 trouble = Misconfigured(error.message, code=error.code, hint=error.hint)
                 self._trouble = (self._sight.fingerprint(), trouble)
@@ -217,6 +266,8 @@ class Session:
         min_ttl_s: float,
         somebody_did: Callable[[], bool],
         usable: Callable[[], Secret | None],
+        *,
+        over: bool,
     ) -> Secret:
         while True:
             self.file.reach("FP1 before the lock")
@@ -227,7 +278,7 @@ class Session:
                     continue
                 self.file.reach("FP2 locked")
                 renewal = Renewal(self.file, self._exchange, self.clock, self.chance, self._limits, holding)
-                outcome = renewal.settle(lambda pair: self._sight.urgency(pair, min_ttl_s), rejected)
+                outcome = renewal.settle(lambda pair: self._sight.urgency(pair, min_ttl_s), rejected, over=over)
                 self.file.reach("FP14 unlocking")
             if isinstance(outcome, Secret):
                 self._trouble = None
@@ -266,7 +317,7 @@ class Session:
     # --------------------------------------------------------------------------------- login and logout
 
     def _content_under_lock(self) -> Content:
-        """What the file holds; of one that cannot be understood a copy is kept, and nothing is in it."""
+        """What the file holds; of one that cannot be understood a copy is kept, and its login is the newest known."""
         try:
             return self.file.read(self.clock)
         except Damaged:
@@ -274,18 +325,20 @@ class Session:
                 self.file.keep_damaged()
             except OSError as error:
                 raise self.file.unwritable(error) from error
-            return _NOTHING
-
-    def _check_server(self, before: Pair | None, grant: Grant, *, replace: bool) -> None:
-        if replace or before is None or before.grant.api_url.rstrip("/") == grant.api_url.rstrip("/"):
-            return
-        raise UsageError(
-            f"{self.file.path} holds the login of {before.grant.api_url}",
-            code="other_server",
-            hint="use --profile NAME to keep both, or --replace",
-        )
+            return Content(self.file.journal.history().newest, {})
 
     def _revoke(self, pair: Pair, reason: str) -> bool:
         """Whether the server was told that this pair is over; it is over here whatever the server says."""
         refresh = pair.grant.refresh_token
         return refresh is not None and self._exchange.revoke(pair.grant.api_url, refresh, reason)
+
+
+def _check_server(path: str, before: Pair | None, grant: Grant) -> None:
+    """The grant is of the server of the login that it would replace, if there is one (R16)."""
+    if before is None or before.grant.api_url.rstrip("/") == grant.api_url.rstrip("/"):
+        return
+    raise UsageError(
+        f"{path} holds the login of {before.grant.api_url}",
+        code="other_server",
+        hint="use --profile NAME to keep both, or --replace",
+    )

@@ -36,6 +36,7 @@ def of(file: CredentialFile, sight: Sight, trouble: RelayfileError | None) -> co
         rt_fp=fingerprint(pair.grant.refresh_token),
         access_left_s=life.left_s,
         refresh_expires_at=pair.grant.refresh_expires_at,
+        absolute_expires_at=pair.grant.absolute_expires_at,
         code=code,
         reason=reason,
         by=by,

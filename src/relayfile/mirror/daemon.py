@@ -240,7 +240,7 @@ def _login(home: Home, record: Record) -> Login:
     if not record.shared_login:
         return enrol.open_daemon_login(home, purpose, record.profile, notice=_log.info)
     enrol.give_up(home, purpose)
-    return open_session(home, record.profile, "daemon", notice=_log.info)
+    return open_session(home, record.profile, "daemon", notice=_log.info, server=record.api_url)
 
 
 async def _beat(beneath: Beneath, lease: Lease, ports: Ports, disk: LocalDisk) -> None:

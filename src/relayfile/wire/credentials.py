@@ -30,6 +30,7 @@ OUR_NAMES: Final = (
     "scope",
     "family",
     "generation",
+    "absoluteExpiresAt",
     "rtFp",
     "obtainedAtBoot",
     "serverDate",
@@ -92,6 +93,8 @@ def decode(raw: bytes) -> Content:
     """
     try:
         fields = msgspec.json.decode(raw, type=dict[str, Any])
+    except msgspec.ValidationError as error:
+        raise Damaged("it is JSON, but no object", code="credentials_damaged") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Damaged("it is empty" if not raw.strip() else "it is not JSON", code="credentials_damaged") from error
     schema = fields.get("schemaVersion")
@@ -121,6 +124,7 @@ def _fields(pair: Pair) -> dict[str, Any]:
         "scope": pair.scope,
         "family": grant.family,
         "generation": grant.generation,
+        "absoluteExpiresAt": moment(grant.absolute_expires_at),
         "rtFp": fingerprint(grant.refresh_token),
         "obtainedAtBoot": msgspec.to_builtins(pair.obtained),
         "serverDate": pair.server_date,
@@ -151,6 +155,7 @@ class _Ours(msgspec.Struct, rename="camel"):
     scope: str | None = None
     family: str | None = None
     generation: int | None = None
+    absolute_expires_at: str | None = None
     obtained_at_boot: Obtained | None = None
     server_date: str | None = None
     renewed_after_rejection: bool = False
@@ -175,6 +180,7 @@ def _pair(fields: Mapping[str, Any]) -> Pair:
         family=ours.family if ours else None,
         generation=ours.generation if ours else None,
         account=ours.account if ours else None,
+        absolute_expires_at=seconds(ours.absolute_expires_at) if ours else None,
     )
     if ours is None:
         return Pair(grant)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from relayfile.client.probe import NotReached, Reached, look
+from relayfile.core import causes
 from relayfile.core.causes import Kind
 from relayfile.credentials.clock import SystemClock
 from relayfile.wire.auth import ServerMetadata
@@ -159,7 +160,8 @@ def test_a_certificate_that_is_not_valid_now_points_at_the_clock(answering, tmp_
     assert found.kind is Kind.CLOCK
 
 
-def test_plain_http_where_tls_was_meant_is_tls(answering):
+def test_plain_http_where_tls_was_meant_is_not_called_a_certificate_that_is_not_trusted(answering):
     found = look(answering().replace("http://", "https://"), SystemClock())
     assert isinstance(found, NotReached)
-    assert found.kind is Kind.TLS
+    assert found.kind is Kind.NO_TLS
+    assert "http://" in causes.failed(found.kind, found.cause)

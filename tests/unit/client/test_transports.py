@@ -217,9 +217,9 @@ async def test_a_refused_token_is_renewed_once_and_the_request_repeated():
         )
 
     async with Scripted({"GET /api/v1/auth/whoami": whoami}) as server:
-        with client(server.url, token=lambda: Secret("old"), renew=lambda _: Secret("new")) as mine:
+        with client(server.url, token=lambda: Secret("old"), renew=lambda _, *, over: Secret("new")) as mine:
             assert (await in_thread(lambda: mine.call(api.whoami()))).username == "u"
-        with client(server.url, token=lambda: Secret("old"), renew=lambda _: Secret("older")) as mine:
+        with client(server.url, token=lambda: Secret("old"), renew=lambda _, *, over: Secret("older")) as mine:
             with pytest.raises(LoginRequired) as caught:
                 await in_thread(lambda: mine.call(api.whoami()))
             assert caught.value.code == "token_expired"

@@ -197,6 +197,20 @@ def test_a_rejected_token_is_renewed_and_a_server_that_rejects_that_too_is_distr
     assert authority.daemons[0].renewals == 1
 
 
+def test_the_word_that_it_is_over_is_believed_right_after_a_renewal_and_only_once(world, authority):
+    world.sign_in()
+    daemon = world.daemon()
+    second = daemon.renew_now(daemon.token())
+    third = daemon.renew_now(second, over=True)
+    with pytest.raises(Unavailable):
+        daemon.renew_now(third, over=True)
+    assert authority.daemons[0].renewals == 2
+    authority.daemons[0].ended = "revoked"
+    with pytest.raises(LoginRequired):
+        world.daemon().renew_now(third, over=True)
+    assert world.daemon().state().phase is Phase.AUTH_FAILED
+
+
 def test_on_a_full_disk_it_goes_on_renewing(world, authority):
     world.sign_in()
     world.daemon().token()

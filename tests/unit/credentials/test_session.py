@@ -1,6 +1,8 @@
 """One login, as a process uses it: adoption, verdicts, foreign writers, logout, clocks (R8, R9, I1 to I9)."""
 
+import errno
 import json
+import os
 import threading
 import time
 from dataclasses import replace
@@ -13,7 +15,7 @@ from logins import Turned
 from relayfile.client.exchange import OAUTH_PATH, V1_PATH
 from relayfile.core.schedule import Limits
 from relayfile.core.session import as_fields, text
-from relayfile.errors import LoginRequired, Unavailable, UsageError
+from relayfile.errors import LoginRequired, Misconfigured, Unavailable, UsageError
 from relayfile.model import Secret
 from relayfile.wire.credentials import fingerprint
 
@@ -126,6 +128,80 @@ def test_a_failed_renewal_does_not_take_away_a_token_that_still_lasts(authority,
 
 
 # ------------------------------------------------------------------------------------------------ endings: I5, I9
+
+
+def test_a_server_that_says_the_sign_in_is_over_is_believed_also_right_after_a_renewal_it_asked_for(authority, path):
+    grant = authority.grant()
+    mine = logins.signed_in(path, grant)
+    second = mine.renew_now(grant.access_token)
+    authority.families[grant.family].alive = False
+    with pytest.raises(LoginRequired):
+        mine.renew_now(second, over=True)
+    assert mine.state().phase == "auth-failed"
+    with pytest.raises(LoginRequired):
+        logins.session(path).renew_now(second, over=True)
+    assert authority.outcomes() == {"rotated": 1, "rejected": 1}, "it was presented once"
+
+
+def test_a_server_that_says_so_and_renews_nevertheless_is_believed_once(authority, path):
+    mine = logins.signed_in(path, authority.grant())
+    token = mine.current()
+    token = mine.renew_now(token, over=True)
+    with pytest.raises(Unavailable) as caught:
+        mine.renew_now(token, over=True)
+    assert caught.value.code == "token_rejected"
+    assert authority.outcomes() == {"rotated": 1}
+
+
+# ---------------------------------------------------------------------------------- a login that cannot be saved
+
+
+def test_a_login_that_cannot_be_saved_is_given_up_on_the_server(authority, path):
+    before, new = authority.grant(), authority.grant()
+    logins.signed_in(path, before)
+
+    def full(point):
+        if point == "FP9 written":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    mine = logins.session(path, reach=full)
+    with pytest.raises(Misconfigured):
+        mine.adopt(new)
+    assert authority.revoked == [new.refresh_token.reveal()]
+    assert logins.session(path).current() == before.access_token
+    path.write_bytes(b"torn")
+    assert logins.session(path).token() == before.access_token, "what was given up is not put back"
+
+
+@pytest.mark.parametrize("spoilt", ["newer", "folder", "busy"])
+def test_what_would_keep_a_login_from_being_saved_is_known_before(authority, path, spoilt):
+    mine = logins.session(path)
+    mine.check_ready()
+    if spoilt == "busy":
+        held = logins.session(path).file.locked("test", 1.0, mine.clock, lambda: 0.5)
+        with held, pytest.raises(Unavailable):
+            mine.check_ready(0.0)
+        return
+    path.write_text('{"schemaVersion": 99}') if spoilt == "newer" else path.mkdir()
+    for way in (mine.check_ready, lambda: mine.adopt(authority.grant())):
+        with pytest.raises(Misconfigured):
+            way()
+    assert len(authority.revoked) == 1
+
+
+def test_a_login_over_a_damaged_file_ends_the_one_that_was_in_it_and_so_does_a_logout(authority, path):
+    first, second = authority.grant(), authority.grant()
+    logins.signed_in(path, first)
+    path.write_bytes(b"[]")
+    mine = logins.session(path)
+    assert mine.state().api_url == authority.url
+    assert "no object" in mine.state().reason
+    mine.adopt(second)
+    path.write_bytes(b"torn")
+    out = logins.session(path).logout()
+    assert (out.api_url, out.told) == (authority.url, True)
+    assert authority.revoked == [first.refresh_token.reveal(), second.refresh_token.reveal()]
+    assert logins.session(path).logout().api_url is None
 
 
 PROXIES = [
@@ -339,7 +415,7 @@ def test_logout_leaves_nothing_that_could_come_back_and_tells_the_server(authori
     mine = logins.signed_in(path, grant)
     mine.token()
     newest = json.loads(path.read_bytes())["refreshToken"]
-    assert mine.logout()
+    assert mine.logout().told
     assert authority.revoked == [newest]
     assert mine.state().phase == "logged-out"
     everything = b"".join(entry.read_bytes() for entry in path.parent.iterdir())
@@ -353,9 +429,9 @@ def test_logout_leaves_nothing_that_could_come_back_and_tells_the_server(authori
 def test_logout_works_without_the_server_and_without_a_login(place, path):
     with Authority() as authority:
         mine = logins.signed_in(path, authority.grant())
-    assert not mine.logout()
+    assert not mine.logout().told
     assert not path.exists()
-    assert not mine.logout()
+    assert not mine.logout().told
 
 
 def test_a_login_revokes_the_one_it_replaces_and_another_server_is_refused(authority, path):

@@ -16,7 +16,7 @@ from relayfile.client.transport_sync import SyncClient
 from relayfile.credentials import profiles
 from relayfile.credentials.home import DEFAULT_PROFILE
 from relayfile.credentials.session import Session
-from relayfile.errors import RelayfileError, UsageError
+from relayfile.errors import RelayfileError, Unavailable, UsageError
 from relayfile.mirror import registry
 from relayfile.model import Secret
 from relayfile.wire.auth import WhoAmI
@@ -61,19 +61,22 @@ def run(asked: argparse.Namespace, context: Context) -> int:
         )
     if asked.allow_old_clients and not asked.username:
         raise UsageError("--allow-old-clients needs --username. Nothing was changed.", code="bad_arguments")
-    profile = context.profile or (DEFAULT_PROFILE if asked.url else profiles.choose(context.home))
+    profile = context.profile or (DEFAULT_PROFILE if asked.url else profiles.the_one(context.home))
     session = connect.login_of(context, profile)
     url = _address(asked.url, session.state().api_url, replace=asked.replace)
-    if asked.username:
-        password = Secret(sys.stdin.readline().rstrip("\r\n"))
-        if not password:
-            raise UsageError("stdin held no password. Nothing was changed.", code="no_password")
+    password = _password() if asked.username else None
+    # Old clients are a property of a sign-in: one that was begun without them is not what is asked for.
+    keeps = not asked.replace and not asked.allow_old_clients
+    me = _already(context, profile, url, asked.username) if keeps else None
+    if me is None and _waited_for(context, session) and keeps:
+        me = _already(context, profile, url, asked.username)
+    if me is not None:
+        return _kept(context, profile, url, me)
+    if password is not None:
         signed = login.with_password(
             url, asked.username, password, old_clients=asked.allow_old_clients, profile=profile
         )
     else:
-        if not asked.replace and (me := _already(session, url)) is not None:
-            return _kept(context, profile, url, me)
         browser = None if asked.no_browser or not has_browser() else _open
         signed = login.sign_in(url, lambda prompt: _show(context, prompt), browser, profile=profile)
     session.adopt(signed.grant, scope=signed.scope, replace=asked.replace)
@@ -84,15 +87,39 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _already(session: Session, url: str) -> WhoAmI | None:
-    """Whose sign-in at `url` is there and good, by the server's own word; None: none is."""
+def _password() -> Secret:
+    password = Secret(sys.stdin.readline().rstrip("\r\n"))
+    if not password:
+        raise UsageError("stdin held no password. Nothing was changed.", code="no_password")
+    return password
+
+
+def _already(context: Context, profile: str, url: str, username: str | None) -> WhoAmI | None:
+    """Whose sign-in at `url` is there and good, by the server's own word; None: none is, or another user's."""
+    session = connect.login_of(context, profile, wait=False)
     if session.state().api_url is None:
         return None
     try:
         with SyncClient(url, session.token, "cli", renew=session.renew_now) as client:
-            return client.call(api.whoami())
+            me = client.call(api.whoami())
     except RelayfileError:  # whatever stands in its way, a new sign-in mends it or says it better
         return None
+    return me if username in {None, me.username} else None
+
+
+def _waited_for(context: Context, session: Session) -> bool:
+    """A sign-in could be saved now, which is known before anybody is asked for anything; whether that took a wait.
+
+    Raises:
+        Misconfigured: it could not be saved. Unavailable: code `auth_busy`.
+    """
+    try:
+        session.check_ready(wait_s=0.0)
+    except Unavailable:
+        context.output.say(f"waiting for process {session.file.holder().pid}, which is renewing the login …")
+        session.check_ready()
+        return True
+    return False
 
 
 def _kept(context: Context, profile: str, url: str, me: WhoAmI) -> int:

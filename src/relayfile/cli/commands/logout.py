@@ -29,14 +29,14 @@ def arguments(parser: Parser) -> None:
 
 def run(asked: argparse.Namespace, context: Context) -> int:
     """No login is left in the profile; with --everywhere no sign-in of the account anywhere."""
-    profile = profiles.choose(context.home, context.profile)
+    profile = profiles.the_one(context.home, context.profile)
     ended = None
     if asked.everywhere:
         with connect.signed_in(context, profile) as server:  # first: who cannot tell the server changes nothing
             ended = server.call(api.sign_out_everywhere()).ended
     session = connect.login_of(context, profile)
-    place = session.state().api_url
-    told = session.logout() or ended is not None
+    out = session.logout()
+    place, told = out.api_url, out.told or ended is not None
     if place is None:
         context.output.say("there was no sign-in")
     elif ended is not None:

@@ -159,7 +159,7 @@ def _check_login(context: Context, record: Record) -> None:
     held = None if record.shared_login else kept.read()
     if held is not None and held.enrolment.refusal is None:
         return
-    connect.require_login(context, record.profile)
+    connect.require_login(context, record.profile, record.api_url)
 
 
 def _same_login(known: Record, asked: argparse.Namespace, context: Context) -> bool:

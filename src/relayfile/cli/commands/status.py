@@ -29,7 +29,7 @@ EXAMPLES = """\
   relayfile status --check || notify     for health checks
 
 Exit codes: 0 when it could report. With --check, of the gravest mirror: 0 working, 4 sign in, 6 a person must decide,
-75 stopped or offline, 78 mend this machine, 70 damaged."""
+75 stopped or offline, 78 mend this machine, 70 damaged. Without a mirror, of the sign-in: 0, 4 or 78."""
 
 _TIMEOUT_S = 5.0
 _HEALTH = {
@@ -58,8 +58,21 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     report(context, records)
     if not asked.check:
         return 0
+    if not records:
+        return _health_without_mirrors(context)
     codes = {_HEALTH.get(str(_fragment(context, record)["state"]), 0) for record in records}
     return next((code for code in _GRAVEST_FIRST if code in codes), 0)
+
+
+def _health_without_mirrors(context: Context) -> int:
+    """That of what a command would use: a machine token, or the sign-in."""
+    from relayfile.core.session import Phase, parked
+    from relayfile.credentials import machine
+
+    if context.profile is None and machine.found(context.token_file) is not None:
+        return 0
+    state = _sign_in(context, _profile(context, [])).state()
+    return 4 if parked(state) else 78 if state.phase is Phase.CONFIG_ERROR else 0
 
 
 def report(context: Context, records: "Sequence[Record]") -> None:
@@ -106,20 +119,20 @@ def _profile(context: Context, records: "Sequence[Record]") -> str:
     return context.profile or (records[0].profile if records else profiles.choose(context.home))
 
 
-def _login(context: Context, profile: str) -> dict[str, object]:
-    """Where the sign-in of a profile stands, as its files tell."""
+def _login(context: Context, profile: str, server: str | None = None) -> dict[str, object]:
+    """Where the sign-in of a profile stands, as its files tell; `server` is where it should be."""
     from relayfile.core.session import as_fields
 
-    return {"profile": profile, **as_fields(_sign_in(context, profile).state())}
+    return {"profile": profile, **as_fields(_sign_in(context, profile, server).state())}
 
 
-def _sign_in(context: Context, profile: str) -> "Session":
+def _sign_in(context: Context, profile: str, server: str | None = None) -> "Session":
     from relayfile.credentials import profiles
     from relayfile.credentials.file import CredentialFile
     from relayfile.credentials.session import Session
 
     file = CredentialFile(context.home.credentials(profile), context.home.stash_places, notice=context.output.say)
-    return Session(file, _NeverRenews(), profile=profiles.named(profile))
+    return Session(file, _NeverRenews(), profile=profiles.named(profile), server=server)
 
 
 def _login_behind(context: Context, record: "Record") -> dict[str, object]:
@@ -137,9 +150,9 @@ def _login_behind(context: Context, record: "Record") -> dict[str, object]:
         return {"profile": record.profile, **as_fields(login_of_token.state())}
     kept = DaemonFile(context.home.mirror(record.id))
     if record.shared_login or kept.read() is None:
-        return _login(context, record.profile)
+        return _login(context, record.profile, record.api_url)
     purpose = Purpose(record.api_url, record.workspace, record.id, profiles.named(record.profile))
-    login = DaemonLogin(kept, _sign_in(context, record.profile), _NeverRenews(), purpose)
+    login = DaemonLogin(kept, _sign_in(context, record.profile, record.api_url), _NeverRenews(), purpose)
     return {"profile": record.profile, **as_fields(login.state())}
 
 

@@ -110,6 +110,7 @@ def _signed_in(context: Context, url: str) -> connect.Signed:
             context.output.say(f"sign-in  {me.username} (profile {PROFILE})")
             return server
     # A login for another address is one of a data folder that is gone: `up` alone writes this profile.
+    session.check_ready()
     signed = _as_owner(context, url)
     session.adopt(signed.grant, scope=signed.scope, replace=True)
     server = connect.signed_in(context, PROFILE)
