@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OLD_PYTHON = """
 import runpy, sys
-sys.version_info, sys.version, sys.argv = (3, 10, 13, "final", 0), "3.10.13 (main)", ["dev", "test"]
+sys.version_info, sys.version, sys.argv = (3, 10, 13, "final", 0), "3.10.13 (main)", ["dev", "--help"]
 runpy.run_path("dev", run_name="__main__")
 """
 
