@@ -46,6 +46,7 @@ _ENDED: Final[Mapping[str, str]] = {
     "already exchanged": "the file holds a token that was already exchanged; the one it became is nowhere here",
     "no refresh token": "the file holds no refresh token",
     "unknown": "the server does not know it: it is another server, or another database",
+    "unissued": "the server does not know it: it is another database, or an older copy of it",
     "malformed": "the server does not know it: it is another server, or another database",
     "invalid_client": "the server does not accept this client",
     "unauthorized_client": "the server does not accept this client",

@@ -111,6 +111,22 @@ async def test_a_refused_token_is_replaced_once_whatever_number_of_requests_comp
     assert authority.outcomes() == {"rotated": 1}
 
 
+async def test_a_server_that_says_the_sign_in_is_over_parks_the_gate_also_right_after_a_renewal(
+    authority, path, expected_warnings
+):
+    expected_warnings.append("auth-failed")
+    grant = authority.grant()
+    mine = logins.signed_in(path, grant, role="owner")
+    async with running(mine) as gate:
+        gate.rejected(await gate.token())
+        fresh = await gate.token()
+        authority.families[grant.family].alive = False
+        gate.rejected(fresh, over=True)
+        gate.rejected(fresh)
+        await phase(gate, Phase.AUTH_FAILED)
+    assert authority.outcomes() == {"rotated": 1, "rejected": 1}
+
+
 async def test_a_server_that_refuses_fresh_tokens_is_trouble_and_no_storm(authority, path, expected_warnings):
     expected_warnings.append("renewal does not get through")
     mine = logins.signed_in(path, authority.grant(), role="owner")

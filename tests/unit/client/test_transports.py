@@ -226,6 +226,19 @@ async def test_a_refused_token_is_renewed_once_and_the_request_repeated():
     assert tokens == ["Bearer old", "Bearer new", "Bearer old", "Bearer older"]
 
 
+@pytest.mark.parametrize(("code", "over"), [("token_revoked", True), ("token_expired", False)])
+async def test_whether_a_401_says_that_the_sign_in_is_over_is_passed_on(code, over):
+    async def whoami(request):
+        return error(401, code)
+
+    told = []
+    async with Scripted({"GET /api/v1/auth/whoami": whoami}) as server:
+        renew = lambda _, *, over: told.append(over) or Secret("new")  # noqa: E731
+        with client(server.url, token=lambda: Secret("old"), renew=renew) as mine, pytest.raises(LoginRequired):
+            await in_thread(lambda: mine.call(api.whoami()))
+    assert told == [over]
+
+
 def test_a_server_that_is_not_there_is_said_with_what_to_check():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

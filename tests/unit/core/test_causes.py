@@ -1,15 +1,30 @@
 """Why a sign-in ended or could not be renewed, in words."""
 
+import re
+
 import pytest
 
 from relayfile.core import causes
 from relayfile.core.causes import Kind
+from relayfile.core.families import REUSE, Outcome
+from relayfile.server.store import families
+
+KINDS = {families.SIGN_IN, families.DELEGATION, families.DAEMON}
+WORDS = {word for name, word in vars(families).items() if re.fullmatch("[A-Z][A-Z_]+", name) and type(word) is str}
+WORDS -= KINDS
+REFUSALS = {Outcome.EXPIRED, Outcome.UNISSUED, Outcome.MALFORMED, Outcome.SUPERSEDED, "unknown"}
 
 
-@pytest.mark.parametrize("reason", ["reuse_detected", "expired", "revoked", "logged_out", "replaced", "superseded"])
-def test_a_word_of_the_server_is_told_as_a_sentence(reason):
-    assert " " in causes.ended(reason)
-    assert "_" not in causes.ended(reason)
+@pytest.mark.parametrize("reason", sorted({*WORDS, *REFUSALS, "already exchanged", "no refresh token"}))
+def test_every_reason_for_which_a_server_ends_or_refuses_a_sign_in_is_told_in_words(reason):
+    told = causes.ended(str(reason))
+    assert told != reason
+    assert " " in told
+    assert "_" not in told
+
+
+def test_the_reasons_of_the_server_are_all_there():
+    assert {REUSE, "logged_out", "replaced", "revoked", "signed_out_everywhere"} == WORDS
 
 
 def test_a_sentence_of_the_server_stays_and_silence_is_said():
