@@ -8,11 +8,13 @@ from model.process import told_now
 from relayfile.core.families import LOST, Decision, Outcome, Proof, rotate
 from relayfile.credentials.journal import Journal
 from relayfile.credentials.renewal import Renewal
+from relayfile.credentials.session import Session
 from relayfile.wire.credentials import decode
 
 RENEWAL = "relayfile.credentials.session.Renewal"
 JOURNAL = "relayfile.credentials.file.Journal"
 FILE = "model.process._File"
+SESSION = "model.process.Session"
 
 
 class UsesBeforeItKeeps(Renewal):
@@ -64,6 +66,12 @@ class ForgetsVerdicts(Journal):
 class ForgetsLogouts(Journal):
     def add_tombstone(self, tombstone):
         """Nothing is kept."""
+
+
+class KeepsWhatItReplaces(Session):
+    def _revoke(self, pair, reason):
+        """Nobody is told."""
+        return True
 
 
 class GoesOnWithoutTheLock(process._File):
@@ -118,6 +126,12 @@ def doubled(family, presented, proof, now, policy):
         newest = replace(presented, generation=family.generation)
         return rotate(family, newest, proof, now, policy)
     return rotate(family, presented, proof, now, policy)
+
+
+def never_catches_up(family, presented, proof, now, policy):
+    """Answers whoever is ahead, and stays where it is."""
+    decision = rotate(family, presented, proof, now, policy)
+    return Decision(Outcome.AHEAD, family) if decision.outcome is Outcome.AHEAD else decision
 
 
 def forgets_lost_commits(family, presented, proof, now, policy):

@@ -43,6 +43,8 @@ def moves(setup: Setup, world: World) -> Iterator[Move]:
                 yield f"{process.program}{who} is killed", _killed(world._replace(left=left), who)
         elif who < setup.clients:
             yield f"token{who} starts", _started(setup, world, who, "token")
+            if left := spent(world, "rejected"):
+                yield f"rejected{who} starts", _started(setup, world._replace(left=left), who, "rejected")
         else:
             for program, name in (("login", "logins"), ("logout", "logouts")):
                 if left := spent(world, name):

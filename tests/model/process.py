@@ -329,4 +329,10 @@ def _logout(session: Session, _: Told) -> tuple[str, str]:
     return ("done", "logout")
 
 
-_PROGRAMS = {"token": _token, "login": _login, "logout": _logout}
+def _rejected(session: Session, _: Told) -> tuple[str, str]:
+    """A server refused the access token of the file (401)."""
+    token = session.current() or session.token()
+    return ("token", session.renew_now(token).reveal())
+
+
+_PROGRAMS = {"token": _token, "rejected": _rejected, "login": _login, "logout": _logout}

@@ -52,6 +52,36 @@ DEFECTS = {
         Budget(ticks=2),
         "benign",
     ),
+    "a wait that ends in renewing without the lock, by the rule": (
+        Setup(asserted=frozenset({"S1"}), patches=((defects.FILE, defects.GoesOnWithoutTheLock),)),
+        Budget(ticks=2),
+        "S1",
+    ),
+    "a new nonce for each attempt, by the rule": (
+        Setup(asserted=frozenset({"S2"}), patches=((defects.JOURNAL, defects.PromisesAnewEachTime),)),
+        Budget(ticks=1, kills=1),
+        "S2",
+    ),
+    "an intent that is never synced strands the next process": (
+        Setup(asserted=frozenset({"recovers"}), forgets=frozenset({"intent"})),
+        Budget(ticks=1, cuts=1),
+        "recovers",
+    ),
+    "a server without nonces strands the next process": (
+        Setup(asserted=frozenset({"recovers"}), rotate=defects.strict),
+        Budget(ticks=1, lost=1),
+        "recovers",
+    ),
+    "a login that does not revoke what it replaces": (
+        Setup(clients=1, asserted=THEFT, patches=((defects.SESSION, defects.KeepsWhatItReplaces),)),
+        Budget(ticks=1, copies=1, thefts=1, logins=1),
+        "S9",
+    ),
+    "a server that answers whoever is ahead and stays behind": (
+        Setup(asserted=frozenset({"live"}), rotate=defects.never_catches_up),
+        Budget(ticks=2, failovers=1),
+        "live",
+    ),
     "what was read before the lock is presented": (
         Setup(asserted=BENIGN, patches=((defects.RENEWAL, defects.PresentsWhatItRemembers),)),
         Budget(ticks=2),

@@ -45,6 +45,11 @@ EXPLORED = {
         replace(SHIPPED, asserted=THEFT, clients=1, thief_copies_intent=True),
         Budget(ticks=2, copies=1, thefts=3),
     ),
+    "a thief that leaves the nonce out, and a login": (
+        replace(SHIPPED, asserted=THEFT, clients=1),
+        Budget(ticks=1, copies=1, thefts=1, logins=1),
+    ),
+    "access tokens that the server refuses": (SHIPPED, Budget(lost=1, kills=1, rejected=2)),
     "a thief, no overlap": (
         replace(SHIPPED, asserted=THEFT, clients=1, policy=NO_OVERLAP, thief_copies_intent=True),
         Budget(ticks=1, lost=1, copies=1, thefts=3),

@@ -61,6 +61,7 @@ class Budget(NamedTuple):
     disk_errors: int = 0
     logins: int = 0
     logouts: int = 0
+    rejected: int = 0
     put_back: int = 0
     copies: int = 0
     thefts: int = 0
@@ -144,6 +145,8 @@ class World(NamedTuple):
     refused: frozenset[str] = frozenset()
     old_memory: str = ""
     cut: bool = False
+    issued: tuple[int, ...] = (1,)
+    """The newest generation of each family that was ever issued; a lost commit leaves it ahead of the family."""
 
 
 def initial(setup: Setup, left: Budget) -> World:
@@ -177,7 +180,11 @@ def present(setup: Setup, world: World, token: str, nonce: str) -> tuple[World, 
     families = (*world.families[:number], decision.family, *world.families[number + 1 :])
     if decision.family != before and world.left.failovers:
         world = world._replace(before=world.families)
-    return world._replace(families=families), decision.outcome
+    now = decision.family.generation
+    if decision.outcome in {Outcome.ROTATED, Outcome.AHEAD}:
+        setup.must("live", now >= world.issued[number], "a use after a lost commit left two tokens that advance")
+    issued = (*world.issued[:number], max(now, world.issued[number]), *world.issued[number + 1 :])
+    return world._replace(families=families, issued=issued), decision.outcome
 
 
 @cache
@@ -222,7 +229,7 @@ def _check_theft(setup: Setup, world: World, number: int, outcome: Outcome) -> N
     """The owner came after a thief: it is not answered if the thief is going on too, and is the alarm if not (S9).
 
     A thief that left the nonce out within the overlap, or took the owner's own, raises the alarm only with people:
-    the owner is refused and must sign in, which ends the family.
+    the owner is refused and must sign in, which ends the family (`_ended`).
     """
     thief = world.thief
     if setup.old_clients or thief.family != number:
@@ -257,6 +264,9 @@ def _ended(setup: Setup, world: World, step: Step) -> World:
     kind, value = step.outcome
     if kind == "token":
         return check_use(setup, world, value, renewed=any(isinstance(told, Renewed) for told in step.log))
+    stolen = world.thief.family
+    if value == "login" and 0 <= stolen < len(world.families) - 1 and not setup.old_clients:
+        setup.must("S9", world.families[stolen].ended is not None, "a thief goes on after the owner signed in anew")
     return world
 
 
@@ -318,7 +328,8 @@ def perform(setup: Setup, world: World, who: int) -> Iterator[Move]:  # noqa: C9
             yield name, then()
         case "begin":
             family = begin_family(setup.policy, wall(world.tick), old_clients=setup.old_clients)
-            yield name, then((len(world.families), world.tick), families=(*world.families, family))
+            families, issued = (*world.families, family), (*world.issued, 1)
+            yield name, then((len(world.families), world.tick), families=families, issued=issued)
         case "revoke":
             yield name, lambda: resumed(setup, _revoked(world, arguments[0]), who, True)
         case "use":
