@@ -55,6 +55,16 @@ def test_a_generation_leaves_out_tombstones_before_its_start_and_sends_those_aft
     assert items(client.delta(f"since=1&epoch={epoch}")) == [("/old", 2, "delete"), ("/a", 4, "delete")]
 
 
+def test_the_head_tells_about_how_much_will_follow_where_more_than_a_page_does(client):
+    assert client.delta()[0] == Head(client.delta()[0].epoch, 0)
+    for first in range(0, 800, 200):
+        client.bulk(*({"path": f"/f{n}", "content": "four"} for n in range(first, first + 200)))
+    head = client.delta()[0]
+    assert (head.items, head.size) == (800, 3_200)
+    assert client.delta(f"since=100&epoch={head.epoch}")[0].items == 700
+    assert client.delta(f"since=700&epoch={head.epoch}")[0].items == 0, "the last page needs no telling"
+
+
 def test_long_feeds_carry_marks_and_can_be_cut_and_resumed_anywhere(client):
     for first in range(0, 1_200, 200):
         client.bulk(*({"path": f"/f{n}", "content": "x"} for n in range(first, first + 200)))

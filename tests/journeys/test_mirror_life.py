@@ -1,9 +1,12 @@
 """The life of a mirror with real processes: edits, conflicts, offline work, restarts, a server that dies."""
 
 import os
+import pty
 import re
 import shutil
 import signal
+import subprocess
+import tty
 
 import pytest
 
@@ -215,3 +218,49 @@ def test_a_daemon_whose_directory_is_elsewhere_is_still_known_and_stopped(pair):
         os.kill(daemon, signal.SIGCONT)
     a.run("stop", root_a)
     assert not a.daemons()
+
+
+def test_pull_shows_how_far_it_is_how_fast_and_how_long_it_will_take(server, machine, place):
+    root, files = place / "mirror", 12_000
+    machine.run("workspace", "create", "w")
+    machine.run("mount", "w", root)
+    machine.until_live(root)
+    machine.run("stop", root)
+    workspace = machine.mirror(root)["workspace"]
+    http = server.observer()
+    for begin in range(0, files, 200):
+        http.bulk(workspace, ((f"/d{n % 50}/f{n}.txt", f"{n} " * 100) for n in range(begin, begin + 200)))
+    machine.run("restart", root)
+    code, drawn = on_a_terminal(machine, "pull", root)
+    assert code == 0, drawn
+    frames = re.findall(r"([\d,]+)/([\d,]+) files.*?(?:([\d.,]+ [kM]?B)/s)?\s+(-:--:--|\d+:\d\d:\d\d)", drawn)
+    assert {total for _, total, _, _ in frames} - {"0"} == {f"{files:,}"}, drawn[:3000]  # 0: before the log answered
+    assert len({done for done, _, _, _ in frames}) > 2
+    assert any(rate for _, _, rate, _ in frames)
+    assert any(left not in {"-:--:--", "0:00:00"} for _, _, _, left in frames), drawn[-3000:]
+    assert len(files_below(root)) == files
+
+
+def on_a_terminal(machine, *words):
+    """The exit code of a command that talks to a terminal, and what it drew there."""
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    process = subprocess.Popen(
+        machine.command(*words),
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env=machine.environment() | {"COLUMNS": "160", "TERM": "xterm"},
+    )
+    os.close(theirs)
+    drawn = bytearray()
+    while True:
+        try:
+            block = os.read(ours, 65536)
+        except OSError:  # how a terminal says that nobody is left at its other end
+            break
+        if not block:
+            break
+        drawn += block
+    os.close(ours)
+    return process.wait(timeout=10), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode())

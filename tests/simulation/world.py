@@ -72,6 +72,7 @@ class SimDisk:
     refuse: dict[TreePath, Refused] = field(default_factory=dict)
     steps: int = 0
     before_execute: list = field(default_factory=list)
+    before_each: list = field(default_factory=list)
 
     def write(self, at: str, body: bytes, mode: str = "644") -> None:
         self.files[path(at)] = (body, self._stat(body, mode))
@@ -95,9 +96,9 @@ class SimDisk:
     # Disk
 
     def execute(self, steps: Sequence[Step]) -> list[Result]:
-        for user in self.before_execute:
+        once, self.before_execute = self.before_execute, []
+        for user in (*once, *self.before_each):
             user()
-        self.before_execute.clear()
         results = []
         for step in steps:
             self._live()
@@ -207,8 +208,10 @@ class SimServer:
                 changes.append(Delete(at, position))
         batches = []
         for i in range(0, len(changes), limit):
-            some = changes[i : i + limit]
-            batches.append(Batch(some, Cursor(self.epoch, some[-1].position), self.position, first))
+            some, rest = changes[i : i + limit], changes[i + limit :]
+            ahead = (len(rest), sum(one.size for one in rest if isinstance(one, Put)))
+            there = Cursor(self.epoch, some[-1].position)
+            batches.append(Batch(some, there, self.position, first, ahead=ahead))
         end = Cursor(self.epoch, self.position)
         batches.append(Batch([], end, self.position, first, end=True, tree_digest=self.digest()))
         return batches
@@ -288,9 +291,9 @@ class SimMirror:
         self.last = self.cycle.turn(Gathered(begin=begin, hints=hints, **gathered))
         return self.last
 
-    def run(self, most: int = 60) -> Next:
-        """Turns until both sides are quiet."""
-        done = self.turn()
+    def run(self, most: int = 60, **gathered) -> Next:
+        """Turns until both sides are quiet; the first takes what was `gathered`."""
+        done = self.turn(**gathered)
         for _ in range(most):
             carried = self.carry(done)
             stream = done.report.stream

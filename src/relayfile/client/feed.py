@@ -34,7 +34,8 @@ class Batch:
     `start` is set in every batch of a generation begun at 0 (R17) and None afterwards; the reader stores it with
     the cursor and gives it back when it resumes. `end`: the delta feed has nothing more for now; what was not seen
     in the generation is gone. `tree_digest` is there only where the server said the digest of exactly
-    `cursor.position`. `refused` are (wire path, reason) of items whose path cannot exist in any mirror.
+    `cursor.position`. `refused` are (wire path, reason) of items whose path cannot exist in any mirror. `ahead` is
+    about how many items and bytes of content are still to come before the feed ends, as far as the server told.
     """
 
     changes: list[Change]
@@ -46,6 +47,7 @@ class Batch:
     refused: list[tuple[str, str]] = field(default_factory=list)
     live: bool = False
     received_bytes: int = 0
+    ahead: tuple[int, int] = (0, 0)
 
 
 async def batches(
@@ -118,6 +120,7 @@ class _Gathering:
         self._refused: list[tuple[str, str]] = []
         self._bytes = 0
         self._begun = False
+        self._items_ahead = self._bytes_ahead = 0
 
     @property
     def full(self) -> bool:
@@ -150,11 +153,14 @@ class _Gathering:
         if self.position > 0 and self.epoch and head.epoch != self.epoch:
             raise CursorExpired("the server's log is another than the one read so far")
         self.epoch, self.head = head.epoch, head.head
+        self._items_ahead, self._bytes_ahead = head.items, head.size
         if self.position == 0:
             self.start = head.head
 
     def _add(self, item: delta.Item) -> None:
         """One item more; one whose path cannot exist is set apart, so that it never stops the others."""
+        self._items_ahead = max(0, self._items_ahead - 1)
+        self._bytes_ahead = max(0, self._bytes_ahead - max(0, item.size))
         try:
             change = delta.change(item)
         except UsageError as error:
@@ -180,6 +186,7 @@ class _Gathering:
             tree_digest=tree_digest,
             refused=self._refused,
             received_bytes=self._bytes,
+            ahead=(0, 0) if end else (self._items_ahead, self._bytes_ahead),
         )
         self._changes, self._refused, self._bytes = [], [], 0
         return batch

@@ -87,7 +87,10 @@ class Login(Protocol):
 
 
 class Gate:
-    """The login of one daemon, awaited by its requests. `run` must be running for anyone to pass a closed gate."""
+    """The login of one daemon, awaited by its requests. `run` must be running for anyone to pass a closed gate.
+
+    `refusals` counts the requests, and sockets, that the server refused or closed for their token.
+    """
 
     def __init__(self, session: Login, run_blocking: RunBlocking) -> None:
         self._session = session
@@ -96,6 +99,7 @@ class Gate:
         self._turn: asyncio.Event | None = None
         self._nudge = asyncio.Event()
         self._refused: Secret | None = None
+        self.refusals = 0
         self._over = False
         self._failures = 0
         self._failing_since = 0.0
@@ -131,6 +135,7 @@ class Gate:
 
         Word about a token that has been replaced since is old news.
         """
+        self.refusals += 1
         with suppress(Damaged, Misconfigured):
             if self._session.current() == token:
                 self._over = over or (self._over and self._refused == token)

@@ -5,12 +5,10 @@ from typing import Final
 
 from relayfile.errors import Halted, LoginRequired, RelayfileError
 from relayfile.mirror.cycle import Report
-from relayfile.mirror.picture import Cause, Picture, Progress, StateWord
+from relayfile.mirror.pace import Pace
+from relayfile.mirror.picture import Cause, Picture, StateWord
 from relayfile.mirror.ports import Clock, Trouble
 from relayfile.mirror.reader import Reader
-
-PAUSE_S: Final = 5.0
-"""After so long with nothing to do, progress counts from nothing again."""
 
 _DELETIONS: Final = "run `relayfile resume --accept-deletes` to let them through, or `--restore` to undo them"
 
@@ -25,9 +23,7 @@ class Board:
         self._clock = clock
         self._reader = reader
         self._news = asyncio.Event()
-        self._began_s = self._worked_s = clock.monotonic()
-        self._done = (0, 0)
-        self._progress = Progress()
+        self.pace = Pace(clock.monotonic())
         self.report: Report | None = None
         self.unsaved_cycles = 0
         self.failure: Cause | None = None
@@ -36,22 +32,7 @@ class Board:
 
     def post(self, report: Report) -> None:
         """The report is what everyone sees now."""
-        tally, now_s = report.tally, self._clock.monotonic()
-        was_idle = self.report is None or self.report.pending.nothing
-        if was_idle and now_s - self._worked_s > PAUSE_S:  # what comes now is a new piece of work
-            self._began_s, self._done = now_s, (0, 0)
-        if tally.files or not report.pending.nothing:
-            self._worked_s = now_s
-        files, size = self._done = (self._done[0] + tally.files, self._done[1] + tally.size_bytes)
-        pending, elapsed_s = report.pending, now_s - self._began_s
-        # A picture holds still between posts, so that two of the same moment are equal.
-        self._progress = Progress(
-            files,
-            files + pending.down + pending.edits,
-            size,
-            size + pending.down_bytes,
-            files / elapsed_s if elapsed_s > 0 and not pending.nothing else 0.0,
-        )
+        self.pace.count(report.tally, report.pending, self._clock.monotonic())
         self.report = report
         self.announce()
 
@@ -79,6 +60,15 @@ class Board:
         if word in {"halted", "damaged"} and cause is not None:
             raise Halted(cause.sentence, code=cause.code)
 
+    def refused(self) -> Cause | None:
+        """Why nothing more will come for now, although not everything has: all of the rest was refused."""
+        report = self.report
+        if report is None or not report.pending.stuck or not report.refused:
+            return None
+        first, count = report.refused[0], report.pending.waiting
+        others = "" if count == 1 else f" and {count - 1:,} more"
+        return Cause("paths_refused", f"{first.path}: {first.reason}{others}; tried again by itself")
+
     def picture(self, login: Trouble | None) -> Picture:
         """The mirror as it stands."""
         report, reader = self.report, self._reader
@@ -105,7 +95,7 @@ class Board:
             engine_starts=counters.engine_starts,
             cycles=counters.cycles + self.unsaved_cycles,
             cycles_cancelled=counters.cycles_cancelled,
-            progress=self._progress,
+            progress=self.pace.progress,
             last_error=self.failure,
             bootstrapping=not stream.observed_once,
             connection=reader.connection,
@@ -142,10 +132,12 @@ class Board:
         if report is None or not report.stream.observed_once:
             return "bootstrapping", None
         if self._reader.connection != "live" or report.stream.open or report.pending.down:
-            return "catching-up", None
+            return "catching-up", self.refused()
         if report.conflicts:
             text = f"{report.conflicts} conflict copies lie beside their files; merge them and delete the copies"
             return "conflict", Cause("conflict_copies", text)
+        if report.pending.edits and (refused := self.refused()):
+            return "pending", refused
         if report.pending.edits:
             count = report.pending.edits
             text = "1 local edit is on its way" if count == 1 else f"{count} local edits are on their way"

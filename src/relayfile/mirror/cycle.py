@@ -65,6 +65,10 @@ class Ticket:
     head: int | None = None
     edits: dict[TreePath, Digest | None] | None = None
 
+    def reached(self, observed: int) -> bool:
+        """Whether everything waited for is known on this side."""
+        return self.head is not None and self.edits is not None and observed >= self.head
+
     @property
     def settled(self) -> bool:
         """Whether no edit is waited for any more."""

@@ -163,7 +163,8 @@ class _Daemon:
 
     def fragment(self) -> Fragment:
         """The mirror now."""
-        login = {"profile": self._record.profile, **as_fields(self._gate.login)}
+        gate = self._gate
+        login = {"profile": self._record.profile, **as_fields(gate.login), "tokens_refused": gate.refusals}
         notices = (self._watcher.notice,) if self._watcher.notice else ()
         return status.fragment(self._record, self._engine.picture(), login, pid=os.getpid(), notices=notices)
 

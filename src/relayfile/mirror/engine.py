@@ -87,7 +87,7 @@ class Engine:
         """Progress until the head and the local edits as of now are on both sides; then it ends.
 
         Raises:
-            Unavailable: `deadline_s` passed first.
+            Unavailable: `deadline_s` passed first; or code `paths_refused`: all that is left was tried, and refused.
             LoginRequired: the login died.
             Halted: a person must decide first.
         """
@@ -96,6 +96,8 @@ class Engine:
         ticket = Ticket(began_s)
         self._inbox.tickets.append(ticket)
         self._inbox.sweep = True
+        if self._due.refused_s is not None:
+            self._due.refused_s = began_s  # whoever waits wants it tried now
         self._wake.set()
         try:
             while True:
@@ -103,6 +105,8 @@ class Engine:
                 if ticket.settled and ticket.head is not None and picture.applied >= ticket.head:
                     return
                 self._board.check(self._ports.login())
+                if ticket.reached(picture.observed) and (cause := self._board.refused()):
+                    raise Unavailable(cause.sentence, code=cause.code, hint="see `relayfile status`")
                 if clock.monotonic() - began_s >= deadline_s:
                     raise Unavailable(
                         f"not caught up in time: at evt_{picture.applied} of evt_{picture.head}, "
@@ -207,6 +211,7 @@ class Engine:
             if isinstance(arrival, Batch):
                 batches.append(arrival)
                 self._board.gone = None
+                self._board.pace.ahead = arrival.ahead
             elif isinstance(arrival, CursorExpired):
                 reset = "view" if arrival.code == "view_changed" else "expired"
             else:  # no cursor can help: the workspace is gone, or is not for this sign-in (R26)

@@ -13,18 +13,24 @@ from relayfile.model import Digest, TreePath
 class Pending:
     """What is not on both sides yet: paths and bytes to bring down, the oldest position among them, edits to push.
 
-    Paths that are left out for good are not waited for; those refused for a while are.
+    Paths that are left out for good are not waited for; those refused for a while are: `waiting` of all of these.
     """
 
     down: int
     down_bytes: int
     oldest: int | None
     edits: int
+    waiting: int = 0
 
     @property
     def nothing(self) -> bool:
         """Whether everything known is on both sides."""
         return not self.down and not self.edits
+
+    @property
+    def stuck(self) -> bool:
+        """Whether all that is left was refused, and will be tried again."""
+        return 0 < self.waiting == self.down + self.edits
 
 
 class Measure:
@@ -45,7 +51,11 @@ class Measure:
             " AND NOT EXISTS (SELECT 1 FROM push WHERE push.path = node.path)"
         ).get
         sent = self._db.execute("SELECT count(*) FROM push").get
-        return Pending(down, size, oldest, unsent + sent)
+        refused = self._db.execute(
+            "SELECT count(*) FROM refused CROSS JOIN node USING (path)"  # noqa: S608 - as above
+            f" WHERE NOT lasting AND ((side = 'down' AND {DOWN}) OR (side = 'up' AND {UP}))"
+        ).get
+        return Pending(down, size, oldest, unsent + sent, refused)
 
     def edits(self) -> dict[TreePath, Digest | None]:
         """Every local edit that is not yet the server's, with its content (None: a deletion)."""

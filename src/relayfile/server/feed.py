@@ -79,9 +79,9 @@ class Page:
     cursor: int
     digest: bytes | None
 
-    def frames(self, *, first: bool) -> bytes:
-        """The page as a part of the stream."""
-        parts = [delta.encode(Head(self.view.epoch, self.view.log.head))] if first else []
+    def frames(self, head: Head | None = None) -> bytes:
+        """The page as a part of the stream, which begins with `head`."""
+        parts = [] if head is None else [delta.encode(head)]
         parts += map(delta.encode, self.items)
         parts.append(delta.encode(Mark(self.cursor) if self.digest is None else End(self.cursor, self.digest)))
         return b"".join(parts)
@@ -102,16 +102,20 @@ class Feed:
         stream = delta.CONTENT_TYPE in request.headers.get("accept", "")
         most = PAGE_ITEMS if stream else 2 * PAGE_ITEMS
 
-        def begin(connection: apsw.Connection) -> tuple[Reading, Page]:
+        def begin(connection: apsw.Connection) -> tuple[Reading, Page, Head]:
             view = self.views.of(connection, access)
             asked.require(view)
             start = view.log.head if asked.since == 0 else asked.start or 0
             reading = Reading(self.views, access, start, asked.inline_bytes if stream else -1)
-            return reading, reading.page(connection, view, asked.since, min(asked.limit or PAGE_ITEMS, most))
+            page = reading.page(connection, view, asked.since, min(asked.limit or PAGE_ITEMS, most))
+            # how much a reader may not see is nothing to tell it
+            told = stream and page.digest is None and not view.name
+            amount = store.amount_after(connection, view.log, asked.since) if told else (0, 0)
+            return reading, page, Head(view.epoch, view.log.head, *amount)
 
-        reading, page = await self.database.read(begin)
+        reading, page, head = await self.database.read(begin)
         if stream:
-            return framed(request, self._stream(reading, page, asked.limit))
+            return framed(request, self._stream(reading, page, head, asked.limit))
         body = data.DeltaPage(
             items=[_json_item(item) for item in page.items],
             epoch=page.view.epoch,
@@ -156,13 +160,13 @@ class Feed:
 
         return json(await self.database.read(query))
 
-    async def _stream(self, reading: "Reading", page: Page, limit: int) -> AsyncIterator[bytes]:
+    async def _stream(self, reading: "Reading", page: Page, head: Head, limit: int) -> AsyncIterator[bytes]:
         """Every page from this first one to the end, or to the limit. Without its end it was cut."""
         epoch = page.view.epoch
         left = (limit or _FAR) - len(page.items)
         revoked = asyncio.ensure_future(self.door.bearer.revoked(reading.access.principal))
         try:
-            yield page.frames(first=True)
+            yield page.frames(head)
             while page.digest is None and left > 0 and not revoked.done():
                 following = partial(reading.following, since=page.cursor, limit=min(left, PAGE_ITEMS))
                 page, frames = await self.database.read(following)
@@ -205,7 +209,7 @@ class Reading:
     def following(self, connection: apsw.Connection, *, since: int, limit: int) -> tuple[Page, bytes]:
         """A later page, as of a later transaction, and its frames: encoded in the thread that read it."""
         page = self.page(connection, self.views.of(connection, self.access), since, limit)
-        return page, page.frames(first=False)
+        return page, page.frames()
 
 
 def v1_position(cursor: str) -> int | None:

@@ -31,11 +31,19 @@ HexDigest: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{64})?\Z
 """Empty where nothing is told."""
 
 
-class Head(msgspec.Struct, tag="head", tag_field="t", frozen=True, gc=False):
-    """First frame. `head` is the log's last position now; a generation begun at 0 keeps it as its `start` (R17)."""
+Amount: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_POSITION)]
+
+
+class Head(msgspec.Struct, tag="head", tag_field="t", frozen=True, gc=False, omit_defaults=True):
+    """First frame. `head` is the log's last position now; a generation begun at 0 keeps it as its `start` (R17).
+
+    `items` and `size` (bytes of content) are about what will follow, for progress alone; 0 where it is not told.
+    """
 
     epoch: Epoch
     head: Position
+    items: Amount = 0
+    size: Amount = 0
 
 
 class Item(msgspec.Struct, tag="item", tag_field="t", frozen=True, gc=False, omit_defaults=True):

@@ -269,10 +269,11 @@ async def test_a_path_that_cannot_exist_is_set_apart_and_stops_nothing():
 
 async def test_a_long_log_comes_in_batches_each_of_which_can_be_resumed():
     items = [put(f"/f{n}", n) for n in range(1, 1301)]
-    found = await World([[delta.Head("e", 1300), *items, delta.End(1300)]]).read(3)
+    found = await World([[delta.Head("e", 1300, 1_300, 1_300), *items, delta.End(1300)]]).read(3)
     assert [len(batch.changes) for batch in found] == [512, 512, 276]
     assert [batch.cursor.position for batch in found] == [512, 1024, 1300]
     assert [batch.end for batch in found] == [False, False, True]
+    assert [batch.ahead for batch in found] == [(788, 788), (276, 276), (0, 0)]
 
 
 async def test_a_refused_token_is_replaced_and_nobody_notices():

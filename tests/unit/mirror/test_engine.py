@@ -6,10 +6,14 @@ import apsw
 import pytest
 
 from relayfile.errors import CursorExpired, Forbidden, Halted, LoginRequired, NotFound, Unavailable
-from relayfile.mirror.ports import Hint, Trouble
-from relayfile.model import Cursor
+from relayfile.mirror.ports import Hint, Refused, Trouble
+from relayfile.model import Cursor, TreePath
 from simulation.live import LiveMirror
 from simulation.world import SimServer
+
+
+def fail(error):
+    raise error
 
 
 def equal(picture):
@@ -125,6 +129,48 @@ async def test_trouble_of_the_network_burns_nothing(tmp_path):
         picture = await mirror.until(lambda picture: picture.observed == 1 and equal(picture))
         assert mirror.made == 1, "the same entry was carried again"
         assert picture.cycles_cancelled == 0
+
+
+async def test_a_turn_that_fails_is_counted_as_cancelled_and_named_and_the_next_one_goes_on(tmp_path):
+    async with LiveMirror(tmp_path / "s") as mirror:
+        await mirror.until(equal)
+        mirror.disk.before_execute.append(lambda: fail(Unavailable("the disk did not take a batch", code="disk_io")))
+        mirror.api.write("a", b"1")
+        picture = await mirror.until(lambda picture: picture.observed == 1 and equal(picture))
+        assert picture.cycles_cancelled == 1
+        assert mirror.disk.text() == {"a": b"1"}
+
+
+async def test_waiting_ends_when_all_that_is_left_was_tried_and_refused(tmp_path):
+    async with LiveMirror(tmp_path / "s") as mirror:
+        await mirror.until(equal)
+        for name in ("a", "b", "full"):
+            mirror.api.write(name, name.encode())
+        mirror.disk.refuse[TreePath("full")] = Refused(TreePath("full"), "disk full")
+        with pytest.raises(Unavailable, match="full: disk full") as refused:
+            _ = [one async for one in mirror.engine.current(600)]
+        assert refused.value.code == "paths_refused"
+        picture = mirror.engine.picture()
+        assert (picture.state, picture.cause.code) == ("catching-up", "paths_refused")
+        assert mirror.disk.text() == {"a": b"a", "b": b"b"}
+        mirror.disk.refuse.clear()
+        _ = [one async for one in mirror.engine.current(600)]
+        assert mirror.disk.text() == mirror.server.text()
+
+
+async def test_progress_tells_what_the_log_still_holds(tmp_path):
+    server = SimServer()
+    for number in range(2_000):
+        server.write(f"f{number}", b"x" * 10)
+    seen = []
+    async with LiveMirror(tmp_path / "s", server) as mirror:
+        mirror.disk.before_each.append(lambda: seen.append(mirror.engine.picture().progress))
+        picture = await mirror.until(equal)
+    assert {one.files_total for one in seen if one.files_done} == {2_000}
+    assert {one.bytes_total for one in seen if one.files_done} == {20_000}
+    assert len({one.files_done for one in seen}) > 2
+    assert all(one.rate > 0 for one in seen if one.files_done)
+    assert (picture.progress.files_done, picture.progress.files_total) == (2_000, 2_000)
 
 
 async def test_a_reader_who_may_not_write_keeps_its_edits_and_says_why(tmp_path):

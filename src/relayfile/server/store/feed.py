@@ -110,6 +110,16 @@ def changed_after(
         yield _event(row)
 
 
+def amount_after(connection: apsw.Connection, log: Log, since: int) -> tuple[int, int]:
+    """How many paths `changed_after` has from there on, and how many bytes of content."""
+    count, size = connection.execute(
+        "SELECT count(*), coalesce(sum(e.size), 0) FROM node n INDEXED BY node_by_position"
+        " CROSS JOIN event e ON e.log = n.log AND e.position = n.position WHERE n.log = ? AND n.position > ?",
+        (log.id, since),
+    ).get
+    return int(count), int(size)
+
+
 def events_after(
     connection: apsw.Connection, log: Log, since: int, *, limit: int, inline_bytes: int = -1
 ) -> Iterator[Event]:
