@@ -123,15 +123,16 @@ class Mirrors(RuleBasedStateMachine):
                 assert body in self.server.bodies.values(), f"the edit of {name} is lost"
 
     def _rest(self, mirror):
+        orders = {}
         for _ in range(10):
             try:
-                mirror.run()
+                mirror.run(**orders)
             except AssertionError:
                 if not mirror.last.report.halts:
                     raise
             if not mirror.last.report.halts:
                 return
-            mirror.turn(orders=["accept_deletes"], **mirror.carry(mirror.last))
+            orders = {"orders": ["accept_deletes"], **mirror.carry(mirror.last)}
         raise AssertionError("never at rest")
 
     def teardown(self):

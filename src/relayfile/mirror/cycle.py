@@ -164,6 +164,7 @@ class Cycle:
             else:
                 ticket.edits = {one: what for one, what in ticket.edits.items() if state.measure.awaits(one, what)}
         more = batch.full or bool(self._survey.again) or parcel.full or tally.copies > 0 or tally.yielded > 0
+        more = more or bool(parcel.settled)  # their paths waited for that
         report, again = self._report(tally, now_s, more=more)
         return Next(report, parcel, batch.wants, reread or again)
 
@@ -220,6 +221,7 @@ class Cycle:
                     return None
                 case Reception.APPLY:
                     changes = feed.fold(batch.changes)
+            stream = self._generation(stream, batch)
             state.trees.observe(changes, stream.generation, now_s)
             for change in changes:
                 fresh.append(change.path)
@@ -237,6 +239,16 @@ class Cycle:
             self._proof.hear(batch.cursor, batch.tree_digest)
             stream = state.stream()
         return fresh
+
+    def _generation(self, stream: Stream, batch: Batch) -> Stream:
+        """A generation is open if the batch is part of one: also where nothing was ever seen of the log, so that it
+        was read from 0 again. Of what went meanwhile its absence is all that the log tells (R17).
+        """
+        if batch.start is None or stream.open:
+            return stream
+        self._state.begin_generation(filtered=False)
+        self._state.acknowledge(stream.acknowledged)
+        return self._state.stream()
 
     def _observe_again(self, *, filtered: bool) -> None:
         self._state.begin_generation(filtered=filtered)

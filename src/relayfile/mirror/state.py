@@ -178,7 +178,7 @@ class State:
             if stream.filtered:
                 self.trees.hide_unseen(stream.generation)
             else:
-                self.trees.delete_unseen(stream.generation, position)
+                self.trees.delete_unseen(stream.generation, position, stream.acknowledged)
             self._set("open = 0, filtered = 0, start = NULL, observed_once = 1")
 
     def acknowledge(self, position: int) -> None:

@@ -112,13 +112,20 @@ class TreeRows:
             self._refusals.add(outside)
             self._overlaps.review(change.path for change in changes)
 
-    def delete_unseen(self, generation: int, position: int) -> None:
-        """Remote rows not seen in `generation` are absent since `position`."""
+    def delete_unseen(self, generation: int, position: int, acknowledged: int) -> None:
+        """Remote rows not seen in `generation` are absent since `position`; whatever was refused of them is decided
+        anew. Those that pushes of ours made behind it, up to `acknowledged`, are still to be seen.
+        """
+        unseen = "r_generation < ?1 AND r_digest IS NOT NULL AND NOT (r_revision > ?2 AND r_revision <= ?3)"
         with self._db:
             self._db.execute(
-                "UPDATE node SET r_revision = ?, r_digest = NULL, r_size = NULL, r_mode = NULL, r_generation = ?"
-                " WHERE r_generation < ? AND r_digest IS NOT NULL",
-                (position, generation, generation),
+                f"DELETE FROM refused WHERE path IN (SELECT path FROM node WHERE {unseen})",  # noqa: S608 - our own text
+                (generation, position, acknowledged),
+            )
+            self._db.execute(
+                "UPDATE node SET r_revision = ?2, r_digest = NULL, r_size = NULL, r_mode = NULL, r_generation = ?1"  # noqa: S608
+                f" WHERE {unseen}",
+                (generation, position, acknowledged),
             )
             self._overlaps.review_all()
 

@@ -27,10 +27,11 @@ PARCEL_BYTES: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """Edits frozen for sending, each with the request that carries it."""
+    """Edits frozen for sending, each with the request that carries it. `settled` need not be sent any more."""
 
     entries: list[Entry] = field(default_factory=list)
     pushes: list[Push] = field(default_factory=list)
+    settled: list[Entry] = field(default_factory=list)
 
     def add(self, entry: Entry, body: bytes | None) -> None:
         """One more edit goes along."""
@@ -138,6 +139,7 @@ class Upload:
                     else:
                         parcel.add(entry, body)
         self._state.intents.settle(settled)
+        parcel.settled.extend(settled)
         self.orphans = waiting
 
     def _settle(self, entries: Sequence[Entry], outcomes: Iterable[Outcome], stream: Stream, *, lasting: bool) -> int:

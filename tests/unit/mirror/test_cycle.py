@@ -283,6 +283,57 @@ def test_what_a_full_disk_refused_is_tried_again(mirror, server):
     assert_equal(mirror, server)
 
 
+def test_a_file_of_ours_that_was_deleted_before_the_log_was_ever_seen_is_heard_of(mirror, server):
+    mirror.run()  # an empty workspace: the cursor stays at 0
+    mirror.edit("a", b"1")
+    mirror.turn(**mirror.carry(mirror.turn()))
+    assert server.text() == {"a": b"1"}
+    server.delete("a")
+    mirror.kill()
+    mirror.run()
+    assert mirror.disk.text() == server.text() == {}
+    assert mirror.last.report.equal is True
+
+
+def test_what_was_sent_while_the_log_was_read_from_0_is_not_taken_for_gone(mirror, server):
+    mirror.run()
+    read = server.delta(mirror.last.report.stream.cursor, None)  # still empty, and on its way
+    mirror.edit("a", b"1")
+    mirror.turn(**mirror.carry(mirror.turn()))
+    mirror.turn(batches=read)
+    assert mirror.disk.text() == {"a": b"1"}
+    steps = mirror.disk.steps
+    mirror.run()
+    assert_equal(mirror, server)
+    assert mirror.disk.steps == steps, "nothing was taken away and brought back"
+
+
+def test_an_edit_of_a_file_that_was_deleted_before_the_log_was_ever_seen_wins(mirror, server):
+    mirror.run()
+    mirror.edit("a", b"1")
+    mirror.turn(**mirror.carry(mirror.turn()))
+    server.delete("a")
+    mirror.edit("a", b"2")
+    mirror.kill()
+    mirror.run()
+    assert mirror.disk.text() == server.text() == {"a": b"2"}
+
+
+def test_a_path_that_waited_for_an_answer_which_never_came_goes_on_by_itself(mirror, server):
+    mirror.run()
+    mirror.edit("a", b"1")
+    mirror.turn()  # sent; the server never heard of it
+    server.write("a", b"theirs")
+    mirror.disk.write("a", b"theirs")
+    mirror.kill()
+    done = mirror.turn()
+    done = mirror.turn(batches=server.delta(done.report.stream.cursor, None))
+    while done.report.more:
+        done = mirror.turn()
+    assert done.report.pending.nothing
+    assert done.report.equal is True
+
+
 def test_a_write_that_races_with_a_download_is_kept(mirror, server):
     server.write("a", b"1")
     mirror.run()
