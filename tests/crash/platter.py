@@ -17,7 +17,7 @@ def undisturbed(_step: int, _what: str) -> None:
 
 
 class Platter:
-    """One folder. `disturb(step, what)` is called before each write, sync, rename and unlink."""
+    """One folder. `disturb(step, what)` is called before each file that is made, write, sync, rename and unlink."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,6 +28,11 @@ class Platter:
 
     def __getattr__(self, name):
         return getattr(os, name)
+
+    def open(self, path, flags, mode=0o777):
+        if flags & os.O_CREAT:  # where a read-only or a forbidden folder says no
+            self._step("open")
+        return os.open(path, flags, mode)
 
     def write(self, fd, data):
         self._step("write")
