@@ -154,13 +154,15 @@ def _ask_in_rounds(file: str, barrier: Barrier, results: "Queue[float]") -> None
 
 
 def waking() -> list[Figure]:
-    """From a new login in the file to a token at a parked gate; and to a live mirror of a real daemon."""
+    """From a new login in the file, after the last was revoked: to a token at a parked gate, to a live mirror."""
     figures: list[Figure] = []
     with world() as here:
         for name, goal_s, notified in (("with notification", 1.0, True), ("without notification", 2.0, False)):
             took = asyncio.run(_wake_gate(here, notified=notified))
-            figures.append(_waking_figure(f"a gate wakes {name}", took, goal_s))
-        figures.append(_waking_figure("a daemon is live again after login", _wake_daemon(here), 1.0))
+            figures.append(_waking_figure(f"a gate that was auth-failed wakes {name}", took, goal_s))
+        for name, options in (("shared login", ("--shared-login",)), ("own credential, enrolled anew", ())):
+            took = _wake_daemon(here, *options)
+            figures.append(_waking_figure(f"a daemon that was auth-failed is live, {name}", took, 1.0))
     return figures
 
 
@@ -171,16 +173,20 @@ def _waking_figure(name: str, took_s: list[float], goal_s: float) -> Figure:
 
 
 async def _wake_gate(here: World, *, notified: bool) -> list[float]:
-    """Each time: the login is gone, a request waits at the gate, a login comes; seconds until the request has it."""
+    """Each time: the login is revoked, a request waits at the gate, a login comes; seconds until it has a token."""
     logging.getLogger(gates.__name__).setLevel(logging.ERROR)  # it warns of each end, and means us
-    file, took = here.place / f"gate-{notified}.json", []
+    file, took = here.place / "gate" / f"{notified}.json", []
     session = _session(file, "owner")
+    session.adopt(_grant(here.server))
     with _notifications(allowed=notified):
         gate = gates.Gate(session, asyncio.to_thread)
         running = asyncio.create_task(gate.run())
         for number in range(WAKES):
+            token = await gate.token()
+            await asyncio.to_thread(_revoke, here.server, file)
+            gate.rejected(token)
             waiting = asyncio.create_task(gate.token())
-            while gate.login.phase not in {Phase.NO_SESSION, Phase.LOGGED_OUT}:
+            while gate.login.phase is not Phase.AUTH_FAILED:
                 await gate.changed()
             await asyncio.sleep(number / WAKES)  # at another moment of its looks each time
             grant = _grant(here.server)
@@ -188,10 +194,14 @@ async def _wake_gate(here: World, *, notified: bool) -> list[float]:
             await waiting
             woken = time.perf_counter()
             took.append(woken - await adopting)
-            await asyncio.to_thread(_session(file).logout)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     return took
+
+
+def _revoke(server: Server, file: Path) -> None:
+    """The server has ended the login in `file`; its holder has not heard."""
+    server.observer().ok("DELETE", f"/api/v1/auth/sessions/{json.loads(file.read_bytes())['family']}")
 
 
 @contextmanager
@@ -207,16 +217,18 @@ def _notifications(*, allowed: bool) -> Iterator[None]:
         gates._folder_changes = real  # noqa: SLF001
 
 
-def _wake_daemon(here: World) -> list[float]:
-    """A real daemon whose sign-in is revoked and renewed, again and again, on the shared login."""
+def _wake_daemon(here: World, *options: str) -> list[float]:
+    """A real daemon whose credential is revoked, and who gets a sign-in, again and again."""
     machine, took = here.machine(), []
-    here.workspace(machine, "w")
+    workspace = "shared" if options else "own"
+    here.workspace(machine, workspace)
     machine.expected.append("auth-failed")
-    machine.run("mount", "w", here.place / "root", "--shared-login")
-    machine.until_live(here.place / "root")
+    root = here.place / workspace
+    machine.run("mount", workspace, root, *options)
+    machine.until_live(root)
     for _ in range(WAKES):
-        held = json.loads(machine.credentials.read_bytes())
-        here.server.observer().ok("DELETE", f"/api/v1/auth/sessions/{held['family']}")
+        kept = machine.credentials if options else next(machine.home.glob("mirrors/*/credential.json"))
+        _revoke(here.server, kept)
         _until_state(machine, lambda state: state == "auth-failed")
         grant = _grant(here.server)
         with ThreadPoolExecutor(1) as beside:
