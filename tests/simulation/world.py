@@ -128,10 +128,15 @@ class SimDisk:
                 self.trash.append(self.files.pop(at)[0])
                 return Done(at, None)
             case SetAside(at, _, copy):
-                if copy in self.files:
-                    return Changed(at)
-                self.files[copy] = self.files.pop(at)
-                return Done(at, self.files[copy][1])
+                mine = self.files.pop(at)
+                if copy not in self.files:
+                    self.files[copy] = mine
+                    return Done(at, mine[1])
+                if self.files[copy][0] == mine[0]:  # as another machine of this name made it
+                    self.trash.append(mine[0])
+                else:
+                    self.files[TreePath(f"{copy} 2")] = mine
+                return Done(at, None)
 
     def read(self, at: TreePath, expected: Stat) -> bytes | None:
         self._live()

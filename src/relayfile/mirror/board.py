@@ -82,7 +82,7 @@ class Board:
         return Picture(
             state,
             cause,
-            head=max(stream.head, stream.position),
+            head=max(stream.head, stream.position, reader.head),
             observed=stream.position,
             applied=0 if stream.open and not stream.observed_once else max(0, applied),
             equal=report.equal,
@@ -131,7 +131,9 @@ class Board:
         report = self.report
         if report is None or not report.stream.observed_once:
             return "bootstrapping", None
-        if self._reader.connection != "live" or report.stream.open or report.pending.down:
+        stream = report.stream
+        behind = stream.open or stream.position < max(stream.head, self._reader.head)
+        if self._reader.connection != "live" or behind or report.pending.down:
             return "catching-up", self.refused()
         if report.conflicts:
             text = f"{report.conflicts} conflict copies lie beside their files; merge them and delete the copies"

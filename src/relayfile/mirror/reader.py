@@ -19,7 +19,8 @@ Arrival: TypeAlias = Batch | RelayfileError
 class Reader:
     """One reading at a time. What an earlier reading still had in hand is never delivered after `read_from`.
 
-    `connection` and `trouble` are what the client last said of the connection.
+    `connection` and `trouble` are what the client last said of the connection, `head` where the log was to its
+    knowledge, whether the engine has taken that or not.
     """
 
     def __init__(self, api: Api, wake: asyncio.Event) -> None:
@@ -32,6 +33,7 @@ class Reader:
         self._reading = Interruptible()
         self.connection: Connection = "connecting"
         self.trouble: RelayfileError | None = None
+        self.head = 0
 
     def read_from(self, cursor: Cursor, start: int | None) -> None:
         """The next arrivals are what follows `cursor`."""
@@ -83,6 +85,8 @@ class Reader:
                 await batches.aclose()
 
     async def _deliver(self, current: int, arrival: Arrival) -> None:
+        if isinstance(arrival, Batch):
+            self.head = arrival.head
         await self._queue.put((current, arrival))
         self._wake.set()
 

@@ -158,6 +158,20 @@ async def test_waiting_ends_when_all_that_is_left_was_tried_and_refused(tmp_path
         assert mirror.disk.text() == mirror.server.text()
 
 
+async def test_a_mirror_is_not_called_live_while_the_log_holds_more_than_was_taken_from_it(tmp_path):
+    server, said = SimServer(), []
+    async with LiveMirror(tmp_path / "s", server) as mirror:
+        await mirror.until(equal)
+        disk = mirror.disk
+    for number in range(700):
+        server.write(f"f{number}", b"x")
+    disk.before_each.append(lambda: said.append(mirror.engine.picture().state))
+    async with LiveMirror(tmp_path / "s", server, disk) as mirror:
+        await mirror.until(lambda picture: picture.observed == 700 and equal(picture))
+    assert said
+    assert set(said) <= {"bootstrapping", "catching-up"}
+
+
 async def test_progress_tells_what_the_log_still_holds(tmp_path):
     server = SimServer()
     for number in range(2_000):
