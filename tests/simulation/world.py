@@ -128,15 +128,18 @@ class SimDisk:
                 self.trash.append(self.files.pop(at)[0])
                 return Done(at, None)
             case SetAside(at, _, copy):
-                mine = self.files.pop(at)
-                if copy not in self.files:
-                    self.files[copy] = mine
-                    return Done(at, mine[1])
-                if self.files[copy][0] == mine[0]:  # as another machine of this name made it
-                    self.trash.append(mine[0])
-                else:
-                    self.files[TreePath(f"{copy} 2")] = mine
-                return Done(at, None)
+                return self._set_aside(at, copy)
+
+    def _set_aside(self, at: TreePath, copy: TreePath) -> Done:
+        mine = self.files.pop(at)
+        if copy not in self.files:
+            self.files[copy] = mine
+            return Done(at, mine[1])
+        if self.files[copy][0] == mine[0]:  # as another machine of this name made it
+            self.trash.append(mine[0])
+        else:
+            self.files[TreePath(f"{copy} 2")] = mine
+        return Done(at, None)
 
     def read(self, at: TreePath, expected: Stat) -> bytes | None:
         self._live()
