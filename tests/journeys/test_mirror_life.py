@@ -206,6 +206,21 @@ def test_a_directory_deleted_under_a_running_mirror_deletes_nothing_elsewhere_an
     pair.until_equal(names)
 
 
+def test_another_directory_in_the_place_of_an_idle_mirror_ends_it_and_loses_nothing(pair):
+    (a, root_a), (_, root_b) = pair.both
+    (root_a / "one.txt").write_text("one\n")
+    pair.until_equal({"one.txt"})
+    root_a.rename(root_a.with_name("moved"))
+    root_a.mkdir()
+    (root_a / "precious.txt").write_text("precious\n")
+    stopped = a.until_mirror(root_a, lambda one: one["state"] == "stopped", within_s=20, what="the mirror stopped")
+    assert stopped["cause"]["code"] == "root_replaced"
+    assert files_below(root_a) == {"precious.txt": b"precious\n"}
+    assert files_below(root_b).keys() == {"one.txt"}
+    a.run("mount", pair.workspace, root_a)
+    pair.until_equal({"one.txt", "precious.txt"})
+
+
 def test_a_daemon_whose_directory_is_elsewhere_is_still_known_and_stopped(pair):
     (a, root_a), _ = pair.both
     [daemon] = a.daemons()

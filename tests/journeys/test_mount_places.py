@@ -1,6 +1,7 @@
 """Where a mirror may live, and what happens to what is already there (R33). Nothing is ever overwritten."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,44 @@ def test_the_data_and_keys_of_a_server_are_never_uploaded_wherever_they_lie(mach
     assert {one["path"] for one in machine.run("tree", "w", "/", "--json").json if one["type"] == "file"} == {
         *("/same.txt", "/differs.txt", "/seen.txt")
     }
+
+
+def test_a_closed_folder_that_opens_is_synced_like_any_other_without_being_asked(machine, workspace, server, place):
+    root = place / "root"
+    machine.run("mount", "w", root)
+    machine.until_live(root)
+    (place / "x" / ".relay").mkdir(parents=True)
+    (place / "x" / "file").write_text("first\n")
+    (place / "x").rename(root / "x")
+    machine.until_mirror(root, lambda one: one["not_kept_count"] == 1, within_s=10, what="it is listed as closed")
+    (root / "x" / ".relay").rmdir()
+    until(lambda: server.observer().tree(workspace).get("x/file") == b"first\n", within_s=10, what="it was uploaded")
+    (root / "x" / "file").write_text("second\n")
+    until(lambda: server.observer().tree(workspace).get("x/file") == b"second\n", within_s=10, what="its edit, too")
+    assert machine.until_live(root)["not_kept_count"] == 0
+
+
+def test_nobody_who_writes_into_the_workspace_can_close_a_folder_of_a_mirror(machine, workspace, server, place):
+    root = place / "root"
+    machine.run("mount", "w", root)
+    machine.run("write", "w", "/docs/.relayfile-secrets", stdin="x")
+    machine.run("write", "w", "/docs/plan.txt", stdin="plan\n")
+    machine.run("pull", root)
+    assert files_below(root).keys() == {"same.txt", "differs.txt", "docs/plan.txt"}
+    (root / "docs" / "mine.txt").write_text("mine\n")
+    machine.run("pull", root)
+    assert server.observer().tree(workspace)["docs/mine.txt"] == b"mine\n"
+
+
+def test_the_keys_of_mirrors_are_never_uploaded_wherever_they_are_copied(machine, workspace, server, place):
+    root = place / "root"
+    machine.run("mount", "w", root)
+    machine.until_live(root)
+    shutil.copytree(machine.home / "mirrors", root / "copy", ignore=shutil.ignore_patterns("*.sock"))
+    (root / "seen.txt").write_text("seen\n")
+    machine.run("pull", root)
+    assert server.observer().tree(workspace).keys() == {"same.txt", "differs.txt", "seen.txt"}
+    assert machine.mirror(root)["not_kept_count"] == 1
 
 
 def test_a_copy_of_a_mirror_inside_a_mirror_is_neither_uploaded_nor_written_into(machine, workspace, server, place):

@@ -106,6 +106,10 @@ class LiveApi:
 class LiveWatcher:
     def __init__(self) -> None:
         self.queue: asyncio.Queue[Hint] = asyncio.Queue()
+        self.open_again: list[str] = []
+
+    def opened(self, folder: str) -> None:
+        self.open_again.append(folder)
 
     async def hints(self):
         while True:

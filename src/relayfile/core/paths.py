@@ -7,6 +7,8 @@ from typing import Final
 from relayfile.model import MAX_PATH_BYTES, MAX_SEGMENT_BYTES, Digest, TreePath
 
 _PRIVATE: Final = ".relay"
+_CLOSING: Final = ".relayfile-secrets"
+"""The name of `credentials/home`, which is above this layer; a test holds the two together."""
 _VERSION_CONTROL: Final = frozenset({".git", ".hg", ".svn", ".bzr", "_darcs", ".jj"})
 _INSTALLED: Final = "node_modules"
 _EVERYWHERE: Final = frozenset({*_VERSION_CONTROL, _INSTALLED})
@@ -14,8 +16,8 @@ _EVERYWHERE: Final = frozenset({*_VERSION_CONTROL, _INSTALLED})
 
 def left_out(path: str) -> str | None:
     """Why `path` is mirrored neither way (R44), or None. The scanner, the watcher and the planner all ask here."""
-    if is_private(path):
-        return "the mirror keeps its own things in .relay"
+    if is_own(path):
+        return f"mirrors keep {_PRIVATE} and {_CLOSING} for themselves"
     segments = path.split("/")
     if not _EVERYWHERE.isdisjoint(segments):
         name = next(segment for segment in segments if segment in _EVERYWHERE)
@@ -28,16 +30,17 @@ def left_out(path: str) -> str | None:
 def left_out_folder(path: str) -> bool:
     """Whether nothing below the folder `path` is ever mirrored, so that nobody need look into it."""
     name = path.rpartition("/")[2]
-    return name in _EVERYWHERE or is_private(name)
+    return name in _EVERYWHERE or is_own(name)
 
 
-def is_private(path: str) -> bool:
-    """Whether `path` is or lies in the `.relay` of a mirror: of this one or, deeper down, of another one.
+def is_own(path: str) -> bool:
+    """Whether `path` means something to mirrors: it is, or lies in, a `.relay`, or it closes its folder to them.
 
-    In whatever letters, because a file system may fold them.
+    At any depth, and in whatever letters, because a file system may fold them: what others write must not be able to
+    change what a mirror does.
     """
     folded = path.casefold()
-    return _PRIVATE in folded and _PRIVATE in folded.split("/")
+    return _PRIVATE in folded and not {_PRIVATE, _CLOSING}.isdisjoint(folded.split("/"))
 
 
 def _is_temporary(name: str) -> bool:

@@ -151,4 +151,5 @@ class Home:
         mark_secrets(folder)
         for part in parts:
             folder = _private_folder(os.path.join(folder, part))
+            mark_secrets(folder)
         return _path(folder)

@@ -78,7 +78,7 @@ class Board:
         stream, pending, counters = report.stream, report.pending, report.counters
         applied = stream.position if pending.oldest is None else min(stream.position, pending.oldest - 1)
         refused: dict[str, str] = {one.path: one.reason for one in report.refused}
-        left = [(name, reason) for name, reason in report.left if name not in refused]
+        left = [item for item in (*report.impossible.items(), *report.left.items()) if item[0] not in refused]
         return Picture(
             state,
             cause,

@@ -77,7 +77,9 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How the mirror stands after a turn."""
+    """How the mirror stands after a turn. `left` are local names that cannot be looked at or sent, `impossible` paths
+    of the server that no mirror can have; each with its reason.
+    """
 
     stream: Stream
     pending: Pending
@@ -86,7 +88,8 @@ class Report:
     halts: Mapping[Direction, Halt]
     refused: Sequence[Refusal]
     refused_count: int
-    left: Sequence[tuple[str, str]]
+    left: Mapping[str, str]
+    impossible: Mapping[str, str]
     equal: bool | None
     damaged: bool
     unstable: bool
@@ -119,6 +122,7 @@ class Cycle:
         self._upload = Upload(state, ports, self._guard, self._survey)
         self._proof = Proof(state)
         self._observed = False
+        self._impossible: dict[str, str] = {}
 
     def turn(self, gathered: Gathered) -> Next:
         """Everything gathered is in the state, and what follows from it was done on the disk or is in the answer.
@@ -228,7 +232,7 @@ class Cycle:
                 # One that lies is not used: the content is asked for by its digest, and then refused by name.
                 if isinstance(change, Put) and change.body is not None and _honest(change.body, change.digest):
                     self._apply.bodies[change.digest] = change.body
-            self._survey.left.update(batch.refused)
+            self._impossible.update(batch.refused)
             start = batch.start if stream.open else None
             if (batch.cursor, batch.head, start) != (stream.cursor, stream.head, stream.start):
                 state.move_cursor(batch.cursor, batch.head, start)
@@ -253,6 +257,7 @@ class Cycle:
     def _observe_again(self, *, filtered: bool) -> None:
         self._state.begin_generation(filtered=filtered)
         self._observed = False
+        self._impossible.clear()
         self._proof.forget()
 
     def _report(self, tally: Tally, now_s: float, *, more: bool) -> tuple[Report, bool]:
@@ -277,7 +282,8 @@ class Cycle:
             dict(self._guard.halts),
             state.refusals.listed(MOST_LISTED),
             state.refusals.count(),
-            list(self._survey.left.items()),
+            dict(self._survey.left),
+            dict(self._impossible),
             equal,
             self._proof.damaged,
             bool(self._survey.unstable),

@@ -250,6 +250,7 @@ async def _beat(beneath: Beneath, lease: Lease, ports: Ports, disk: LocalDisk) -
         await asyncio.sleep(_BEAT_EVERY_S)
         if copies := await ports.run_blocking(disk.purge):
             _log.info("%d files were written to after they had been replaced: kept as conflict copies", len(copies))
+        await ports.run_blocking(beneath.check)
         if not lease.held():
             raise Halted(f"the lock of {beneath.directory} was removed; another daemon may begin", code="lease_lost")
 

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from relayfile.core.paths import is_private, left_out
+from relayfile.core.paths import is_own, left_out
 from relayfile.errors import Halted, Unavailable
 from relayfile.mirror import kernel
 from relayfile.mirror.beneath import PRIVATE, Beneath, look, mode_of, stat_of, untouched
@@ -387,7 +387,7 @@ class _Batch:
 def _never(step: Step) -> str | None:
     """Why this step can never be done in any mirror, or None."""
     if not isinstance(step, Place):
-        return left_out(step.path) if is_private(step.path) else None
+        return left_out(step.path) if is_own(step.path) else None
     return left_out(step.path) or (_bad_target(step) if step.version.mode == SYMLINK else None)
 
 

@@ -248,6 +248,9 @@ class Engine:
     def _follow(self, gathered: Gathered, done: Next) -> None:
         """What the turn asks for is under way."""
         report, now_s = done.report, self._ports.clock.monotonic()
+        if before := self._board.report:
+            for name in before.left.keys() - report.left.keys():
+                self._ports.watcher.opened(name)
         self._board.post(report)
         log_due = self._due.log_s is not None and self._due.log_s <= now_s
         if gathered.begin or done.reread or log_due:

@@ -1,6 +1,6 @@
 """Gather, the local side: what the scanner sees becomes the local tree."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -44,11 +44,16 @@ class Survey:
 
     def rescan(self, hinted: Iterable[TreePath], now_s: float) -> None:
         """The local tree is what lies at the hinted paths, at those a step stumbled over, and at unstable ones."""
-        paths = {*hinted, *self.again, *self.unstable}
+        paths: set[TreePath] = {*hinted, *self.again, *self.unstable}
         if not paths:
             return
         self.unstable.clear()
+        forgotten = [name for name in self.left if not paths.isdisjoint(_itself_and_above(name))]
+        for name in forgotten:
+            del self.left[name]
         self._give_up_circling(self._take(self._scanner.rescan(paths, self._state.trees), now_s))
+        if forgotten:
+            self._state.refusals.reopen(self.left)
 
     def _take(self, sights: Iterable[Found | Missing | Unstable | Left], now_s: float) -> set[TreePath]:
         certain: list[Found | Missing] = []
@@ -76,3 +81,9 @@ class Survey:
             ]
         )
         self.again.clear()
+
+
+def _itself_and_above(name: str) -> Iterator[str]:
+    yield name
+    while name := name.rpartition("/")[0]:
+        yield name

@@ -201,6 +201,9 @@ class Watcher(Protocol):
     def hints(self) -> AsyncIterator[Hint]:
         """Hints for ever, each settled (R32), none of `.relay` or of names that are left out (R44)."""
 
+    def opened(self, folder: str) -> None:
+        """What lies below this folder, which was closed or unreadable before, is watched and hinted again."""
+
 
 Head: TypeAlias = tuple[Cursor, Digest]
 """The head of a log, and the tree digest of exactly there."""

@@ -133,7 +133,7 @@ def verify(beneath: Beneath, record: Record) -> None:
 def secret_places(home: Home) -> frozenset[tuple[int, int]]:
     """(dev, ino) of the folders of this home that no mirror enters wherever they appear, marked or not."""
     found = set()
-    for place in (home.path, home.server, home.server / "keys"):
+    for place in (home.path, home.server, home.server / "keys", home.mirrors, home.profiles):
         try:
             there = place.stat()
         except OSError:

@@ -35,6 +35,7 @@ _WATCHED: Final = (
     | Mask.DONT_FOLLOW
     | Mask.EXCL_UNLINK
 )
+_ROOT_WENT: Final = Mask.MOVE_SELF | Mask.DELETE_SELF
 _GONE: Final = Mask.DELETE | Mask.MOVED_FROM
 _CAME: Final = Mask.CREATE | Mask.MOVED_TO
 
@@ -49,6 +50,7 @@ class LocalWatcher:
         os.set_blocking(self._inotify.fd, False)
         self._folders: dict[int, str] = {}
         self._watches: dict[str, int] = {}
+        self._closed: set[str] = set()
         self._settling = Settling(monotonic)
         self._overflow = False
         self._unwatched = 0
@@ -92,6 +94,11 @@ class LocalWatcher:
         finally:
             loop.remove_reader(self._inotify.fd)
 
+    def opened(self, folder: str) -> None:
+        """As `ports.Watcher.opened`."""
+        self._watch_below(folder)
+        self._hint(folder, Mask.MOVED_TO)
+
     def _wait_s(self) -> float | None:
         waits = [] if (settled := self._settling.next_in_s()) is None else [settled]
         if self._unwatched:
@@ -125,6 +132,9 @@ class LocalWatcher:
             self._watch_below("")
             self._overflow = True
             return
+        if mask & _ROOT_WENT:  # only of the root: the sweep finds that it is no longer there
+            self._overflow = True
+            return
         watch = event.watch
         folder = None if watch is None else self._folders.get(watch.wd)
         if watch is None or folder is None:
@@ -136,7 +146,11 @@ class LocalWatcher:
             return
         name = str(event.name)
         path = f"{folder}/{name}" if folder else name
-        if mask & Mask.ISDIR:
+        if folder and name in MARKS:
+            self._hint(folder, Mask.MOVED_TO)  # it is closed now, or open
+        elif folder in self._closed:
+            return
+        elif mask & Mask.ISDIR:
             self._take_folder(path, mask)
         elif not left_out(path):
             self._hint(path, mask)
@@ -149,6 +163,8 @@ class LocalWatcher:
             self._hint(path, mask)
         elif mask & _CAME:
             self._watch_below(path)
+            self._hint(path, Mask.MOVED_TO)
+        elif mask & Mask.ATTRIB and path not in self._watches:  # it may be readable now
             self._hint(path, Mask.MOVED_TO)
 
     def _hint(self, text: str, mask: Mask) -> None:
@@ -189,9 +205,12 @@ class LocalWatcher:
             try:
                 with os.scandir(folder) as entries:
                     listed = list(entries)
-                if path and any(entry.name in MARKS for entry in listed):
-                    self._unwatch(path)  # what lies there is not ours; no hint is wanted of it
+                if path and (self._beneath.closed_by(os.fstat(folder)) or any(one.name in MARKS for one in listed)):
+                    self._unwatch(path)  # what lies there is not ours; but whether it stays so is watched
+                    self._watch(path)
+                    self._closed.add(path)
                     continue
+                self._closed.discard(path)
                 for entry in listed:
                     below = f"{path}/{entry.name}" if path else entry.name
                     if entry.is_dir(follow_symlinks=False) and not left_out_folder(below):
@@ -204,7 +223,8 @@ class LocalWatcher:
     def _watch(self, path: str) -> bool:
         """Whether `path` may be listed now."""
         try:
-            watch = self._inotify.add_watch(os.path.join(self._beneath.directory, path), _WATCHED)  # noqa: PTH118
+            mask = _WATCHED if path else _WATCHED | _ROOT_WENT
+            watch = self._inotify.add_watch(os.path.join(self._beneath.directory, path), mask)  # noqa: PTH118
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.ENOMEM}:
                 self._unwatched += 1
@@ -220,6 +240,7 @@ class LocalWatcher:
     def _unwatch(self, path: str) -> None:
         """A folder that left is watched no more, nor what was below it; if it comes back, it is watched anew."""
         below = f"{path}/"
+        self._closed = {name for name in self._closed if name != path and not name.startswith(below)}
         gone = [name for name in self._watches if name == path or name.startswith(below)]
         live = {watch.wd: watch for watch in self._inotify.watches} if gone else {}
         for name in gone:

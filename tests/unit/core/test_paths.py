@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayfile.core.paths import conflict_copy, fold_key, left_out, left_out_folder
+from relayfile.credentials.home import SECRETS_MARK
 from relayfile.model import MAX_PATH_BYTES, Digest, TreePath
 
 DIGEST = Digest(bytes.fromhex("0123456789abcdef" * 4))
@@ -23,6 +24,8 @@ AT = 1_700_000_000.0
         "notes.txt~",
         ".#lock",
         ".relay/id",
+        SECRETS_MARK,
+        f"docs/{SECRETS_MARK.upper()}",
         "deep/er/.relay/state.json",
         "a/.RELAY/id",
         "#auto#",

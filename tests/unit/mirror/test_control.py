@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from relayfile.credentials.home import Home
+from relayfile.credentials.home import SECRETS_MARK, Home
 from relayfile.errors import Halted
 from relayfile.mirror import registry, status
 from relayfile.mirror.control import Control
@@ -56,7 +56,7 @@ async def http(place, daemon):
     folder = Home(place).prepare("mirrors", "m1")
     async with connected(folder, daemon) as session:
         yield session
-    assert not list(folder.iterdir()), "nothing is left of the socket"
+    assert [one.name for one in folder.iterdir()] == [SECRETS_MARK], "nothing is left of the socket"
 
 
 async def test_only_the_owner_may_open_it(http, place):

@@ -111,6 +111,41 @@ async def test_private_and_left_out_names_are_never_hinted(ground, reader):
     assert await reader.until("end") == {"end"}
 
 
+async def test_a_closed_folder_is_hinted_when_it_opens_and_watched_when_it_is_found_open(ground, watcher):
+    (ground.root / "x" / "deep").mkdir(parents=True)
+    (ground.root / "x" / ".relay").mkdir()
+    reader = Reader(watcher)
+    await reader.begin()
+    (ground.root / "x" / "file").write_text("not ours")
+    (ground.root / "x" / "deep" / "file").write_text("not ours")
+    (ground.root / "end").write_text("x")
+    assert await reader.until("end") == {"end"}
+    (ground.root / "x" / ".relay").rmdir()
+    assert await reader.until("x") == {"x"}
+    watcher.opened("x")
+    assert "x" in await reader.until("x"), "what was made before it was watched is looked at"
+    (ground.root / "x" / "deep" / "file").write_text("ours")
+    assert "x/deep/file" in await reader.until("x/deep/file")
+    (ground.root / "x" / ".relay").mkdir()
+    assert await reader.until("x") == {"x"}, "it is closed again"
+    await reader.hints.aclose()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+async def test_a_folder_that_may_be_read_again_is_hinted(ground, watcher):
+    (ground.root / "x").mkdir(mode=0o000)
+    reader = Reader(watcher)
+    await reader.begin()
+    (ground.root / "x").chmod(0o755)
+    assert "x" in await reader.until("x")
+    await reader.hints.aclose()
+
+
+async def test_a_root_that_is_moved_away_is_a_reason_to_look_at_everything(ground, reader):
+    ground.root.rename(ground.root.with_name("moved"))
+    assert await reader.until("never") == "overflow"
+
+
 async def test_an_overflow_hints_everything_and_watches_what_was_missed(ground, reader):
     file = ground.root / "file"
     other = ground.root / "other"
