@@ -18,7 +18,11 @@ def workspace(machine) -> str:
 def test_every_failure_of_a_command_names_a_next_step(machine, workspace, server, place):
     (place / "file").write_text("mine")
     table = [
-        (("login", server.url, "--username", OWNER, "--password-stdin"), 4, "check the name and the password"),
+        (
+            ("login", server.url, "--username", OWNER, "--password-stdin", "--replace"),
+            4,
+            "check the name and the password",
+        ),
         (("read", "w", "/absent"), 1, "relayfile tree"),
         (("read", "w", "a//b"), 2, "/notes/today.md"),
         (("read", "nowhere", "/a"), 1, "relayfile workspace create"),

@@ -307,6 +307,7 @@ def test_a_backlog_converges_while_eight_loops_of_commands_share_the_login(  # n
     # The daemon's own counters, and the process itself.
     assert mirror["engine_starts"] == behind.engine_starts + 1
     assert mirror["cycles_cancelled"] == 0
+    assert mirror["login"]["tokens_refused"] == 0, "no request was thrown back for its token"
     assert machine.daemons() == daemons
     assert len(daemons) == 1
     assert mirror["pid"] == daemons[0] == middle["pid"]

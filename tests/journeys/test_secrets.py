@@ -190,7 +190,8 @@ def use_every_command(machine, server, witness, root):
         ran = machine.try_(*words)
         witness.show(f"relayfile {words}", ran.out + ran.err)
         assert "Traceback" not in ran.err, ran
-    ran = machine.try_("login", server.url, "--username", OWNER, "--password-stdin", stdin=WRONG + "\n")
+    words = ("login", server.url, "--username", OWNER, "--password-stdin", "--replace")
+    ran = machine.try_(*words, stdin=WRONG + "\n")
     assert ran.code == 4, ran
     witness.show("a wrong login", ran.out + ran.err)
 

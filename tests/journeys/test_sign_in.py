@@ -1,5 +1,6 @@
 """Signing in as a person and as a script: the right address, wrong ones, and files that are not what they were."""
 
+import contextlib
 import fcntl
 import json
 import socket
@@ -249,16 +250,21 @@ def test_an_address_that_is_no_place_for_a_name_or_that_answers_nonsense_is_said
         place = f"127.0.0.1:{listening.getsockname()[1]}"
 
         def nonsense():
-            while True:
-                answered, _ = listening.accept()
-                with answered:
-                    answered.recv(65536)
-                    answered.sendall(b"220 mail.example ESMTP\r\n")
+            with contextlib.suppress(OSError):  # it is shut down when nobody asks any more
+                while True:
+                    answered, _ = listening.accept()
+                    with answered:
+                        answered.recv(65536)
+                        answered.sendall(b"220 mail.example ESMTP\r\n")
 
-        thread = threading.Thread(target=nonsense, daemon=True)
+        thread = threading.Thread(target=nonsense)
         thread.start()
-        assert place in machine.run("login", f"http://{place}", exit_code=75).err
-        assert f"try http://{place}" in machine.run("login", f"https://{place}", exit_code=75).err
+        try:
+            assert place in machine.run("login", f"http://{place}", exit_code=75).err
+            assert f"try http://{place}" in machine.run("login", f"https://{place}", exit_code=75).err
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def test_status_check_without_a_mirror_tells_of_the_sign_in(machine):

@@ -26,7 +26,7 @@ class UsesBeforeItKeeps(Renewal):
 class PresentsWhatItRemembers(Renewal):
     """The defect of the field report: what the process read before it had the lock is what it presents."""
 
-    def settle(self, worth, rejected):
+    def settle(self, worth, rejected, *, over=False):
         content = decode(told_now().log[0])
         return self._present(content, content.pair, after_rejection=False)
 
