@@ -41,6 +41,7 @@ _ENDED: Final[Mapping[str, str]] = {
     "revoked": "revoked, by `relayfile auth revoke`",
     "signed_out_everywhere": "signed out everywhere, by `relayfile logout --everywhere`",
     "logged_out": "signed out by another process",
+    "not_saved": "given up, because the machine that signed in could not save it",
     "replaced": "replaced by a later sign-in",
     "superseded": "another program renewed it, and what it got is not in this file",
     "already exchanged": "the file holds a token that was already exchanged; the one it became is nowhere here",

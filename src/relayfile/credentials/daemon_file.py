@@ -58,7 +58,7 @@ class DaemonFile:
         """The file holds `held`.
 
         Raises:
-            OSError: it could not be written; the old one is whole.
+            OSError: as `durable.replace`: the old one is whole, or else this one is.
         Durable: on return.
         """
         durable.replace(self._credential, encode_held(held), self._reach)

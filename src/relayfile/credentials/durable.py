@@ -46,7 +46,8 @@ def replace(path: str, raw: bytes, reach: Reach = no_reach) -> None:
     overwritten by the next write and never piles up.
 
     Raises:
-        OSError: it could not be written; the old file is whole.
+        OSError: it could not be written: the old file is whole; or only the folder could not be synced: then the new
+            one is, and a power cut may still bring the old one back. Who must know which reads it.
     Durable: on return.
     """
     beside = f"{path}.tmp"

@@ -115,7 +115,7 @@ class CredentialFile:
         """The file holds `content`. Only under the lock.
 
         Raises:
-            OSError: it could not be written; the old file is whole.
+            OSError: as `durable.replace`: the old file is whole, or else the new one is.
         Durable: on return.
         """
         durable.replace(self._real, encode(content), self.reach)

@@ -133,7 +133,7 @@ class OwnCredential:
         """This is the credential now, vouched for by the sign-in `by`; the one it replaces is given up.
 
         Raises:
-            OSError: it could not be saved; it was given up, and the one before is as it was.
+            OSError: it could not be saved; it was given up, and the file holds the one before.
         Durable: on return.
         """
         new, before = given.renewed.grant.refresh_token, self.living
@@ -152,8 +152,10 @@ class OwnCredential:
         try:
             self._kept.save(held)
         except OSError:
-            self._enroller.revoke(self._for.api_url, new, "not_saved")
-            raise
+            there = self._kept.read()  # of a folder that cannot be synced the file is whole, and the new one
+            if there is None or there.pair.grant.refresh_token != new:
+                self._enroller.revoke(self._for.api_url, new, "not_saved")
+                raise
         self._held, self.trouble = held, None
         old = None if before is None else before.pair.grant.refresh_token
         if old is not None and old != new:

@@ -12,7 +12,7 @@ from typing import Final
 
 from relayfile.core import schedule
 from relayfile.core import session as core
-from relayfile.credentials import standing
+from relayfile.credentials import interruption, standing
 from relayfile.credentials.clock import Clock, SystemClock
 from relayfile.credentials.file import CredentialFile
 from relayfile.credentials.lock import Lock
@@ -23,6 +23,7 @@ from relayfile.model import Grant, Secret
 from relayfile.wire.credentials import Content, Ending, Obtained, Pair, Tombstone, fingerprint
 
 _CHANCE: Final = random.SystemRandom().random
+_INTERRUPTS: Final = (Exception, KeyboardInterrupt)
 
 
 @dataclass(frozen=True)
@@ -116,21 +117,35 @@ class Session:
     def adopt(self, grant: Grant, *, scope: str | None = None, replace: bool = False) -> None:
         """`grant` is the login of this file, whatever was there; the login it replaces is revoked if it can be.
 
-        If it fails, nobody will ever use the grant, so it is revoked: alive it would lie on the server for a month.
+        Whatever happens, the one of the two that the file does not hold is revoked: nobody will ever use it, and
+        alive it would lie on the server for a month. Signals wait while the file is written.
 
         Raises:
             UsageError: code `other_server`: the file holds the login of another server, and not `replace` (R16).
-            Misconfigured: it cannot be saved; the old login is whole.
+            Misconfigured: it cannot be saved; the file holds the old login.
             Unavailable: code `auth_busy`.
-        Durable: on return.
+        Durable: on return, unless a notice says that the folder could not be synced.
         """
+        over: tuple[Pair | None, str] = (Pair(grant), "not_saved")
         try:
-            before = self._replaced_by(grant, scope, replace=replace)
-        except BaseException:
-            self._revoke(Pair(grant), "not_saved")
+            with self._flight, self._lock("login") as holding:
+                assert holding is not None
+                content = self._content_under_lock()
+                if not replace:
+                    _check_server(self.file.path, content.pair, grant)
+                replaced = (None if _is_of(content.pair, grant) else content.pair, "replaced")
+                with interruption.deferred():
+                    try:
+                        self._save(Pair(grant, scope, _just_obtained(grant, self.clock)), content)
+                        over = replaced
+                    except _INTERRUPTS:
+                        if _holds(self.file, grant):
+                            over = replaced
+                        raise
+        except _INTERRUPTS:
+            self._revoke(*over)
             raise
-        if before is not None and before.grant.refresh_token != grant.refresh_token:
-            self._revoke(before, "replaced")
+        self._revoke(*over)
 
     def check_ready(self, wait_s: float | None = None) -> None:
         """A login could be adopted now: the lock is free within `wait_s`, and what is there can be replaced.
@@ -144,32 +159,6 @@ class Session:
             with suppress(Damaged):
                 self.file.read(self.clock)
             self.file.check_writable()
-
-    def _replaced_by(self, grant: Grant, scope: str | None, *, replace: bool) -> Pair | None:
-        """`grant` is in the file; what was there before."""
-        with self._flight, self._lock("login") as holding:
-            assert holding is not None
-            before = self._content_under_lock()
-            if not replace:
-                _check_server(self.file.path, before.pair, grant)
-            now, wall = self.clock.boottime(), self.clock.wall()
-            began = wall if grant.issued_at is None else grant.issued_at
-            life = None if grant.access_expires_at is None else max(0.0, grant.access_expires_at - began)
-            pair = Pair(grant, scope, Obtained(self.clock.boot_id, now, now, life))
-            journal = self.file.journal
-            newest = journal.history().newest
-            try:
-                journal.forget_unreadable_endings()
-                journal.record(None, pair)
-                self.file.replace(Content(pair, before.others))
-            except OSError as error:
-                with suppress(OSError):  # what is to be given up must not be put back
-                    journal.record(None, newest)
-                raise self.file.unwritable(error) from error
-            journal.drop_intent()
-            journal.drop_stash()
-            self._trouble = None
-        return before.pair
 
     def logout(self) -> SignedOut:
         """There is no login in this file any more, and nothing of it comes back.
@@ -316,6 +305,35 @@ class Session:
 
     # --------------------------------------------------------------------------------- login and logout
 
+    def _save(self, pair: Pair, before: Content) -> None:
+        """The file holds `pair`, and nothing beside it is of the login in `before`.
+
+        Raises:
+            Misconfigured: the file does not hold it, and nothing will put it there.
+        """
+        journal = self.file.journal
+        newest = journal.history().newest
+        try:
+            journal.forget_unreadable_endings()
+            journal.record(None, pair)
+            self.file.replace(Content(pair, before.others))
+        except _INTERRUPTS as error:
+            if not _holds(self.file, pair.grant):
+                with suppress(OSError):  # what is to be given up must not be put back
+                    journal.record(None, newest)
+                if isinstance(error, OSError):
+                    raise self.file.unwritable(error) from error
+                raise
+            if not isinstance(error, OSError):
+                raise
+            self.file.say(
+                f"{self.file.path} holds the new login, but its folder cannot be synced ({error.strerror}): "
+                "a power cut now may bring back what was there before"
+            )
+        journal.drop_intent()
+        journal.drop_stash()
+        self._trouble = None
+
     def _content_under_lock(self) -> Content:
         """What the file holds; of one that cannot be understood a copy is kept, and its login is the newest known."""
         try:
@@ -327,10 +345,10 @@ class Session:
                 raise self.file.unwritable(error) from error
             return Content(self.file.journal.history().newest, {})
 
-    def _revoke(self, pair: Pair, reason: str) -> bool:
+    def _revoke(self, pair: Pair | None, reason: str) -> bool:
         """Whether the server was told that this pair is over; it is over here whatever the server says."""
-        refresh = pair.grant.refresh_token
-        return refresh is not None and self._exchange.revoke(pair.grant.api_url, refresh, reason)
+        refresh = None if pair is None else pair.grant.refresh_token
+        return pair is not None and refresh is not None and self._exchange.revoke(pair.grant.api_url, refresh, reason)
 
 
 def _check_server(path: str, before: Pair | None, grant: Grant) -> None:
@@ -342,3 +360,21 @@ def _check_server(path: str, before: Pair | None, grant: Grant) -> None:
         code="other_server",
         hint="use --profile NAME to keep both, or --replace",
     )
+
+
+def _just_obtained(grant: Grant, clock: Clock) -> Obtained:
+    now, wall = clock.boottime(), clock.wall()
+    began = wall if grant.issued_at is None else grant.issued_at
+    life = None if grant.access_expires_at is None else max(0.0, grant.access_expires_at - began)
+    return Obtained(clock.boot_id, now, now, life)
+
+
+def _is_of(pair: Pair | None, grant: Grant) -> bool:
+    return pair is not None and pair.grant.refresh_token == grant.refresh_token
+
+
+def _holds(file: CredentialFile, grant: Grant) -> bool:
+    """Whether `grant` is the login in the file. One that cannot be read is of no use to anybody."""
+    with suppress(Damaged, Misconfigured):
+        return _is_of(file.read_once().pair, grant)
+    return False

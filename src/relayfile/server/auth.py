@@ -23,7 +23,7 @@ from relayfile.server.keys import Keys
 from relayfile.server.requestlog import correlation_of
 from relayfile.server.store import accounts
 from relayfile.server.store.database import Database
-from relayfile.server.store.families import DAEMON, LOGGED_OUT, REPLACED, SIGN_IN
+from relayfile.server.store.families import DAEMON, LOGGED_OUT, NOT_SAVED, REPLACED, SIGN_IN
 from relayfile.wire.auth import (
     CLIENT_ID,
     DPOP_ALGORITHM,
@@ -132,7 +132,8 @@ class OAuthRoutes:
         """The token's family has ended (RFC 7009); a token of no family is answered the same way."""
         fields = await form(request)
         _check_client(fields)
-        reason = REPLACED if fields.get("reason") == REPLACED else LOGGED_OUT
+        said = fields.get("reason", LOGGED_OUT)
+        reason = said if said in {REPLACED, NOT_SAVED} else LOGGED_OUT
         await self._grants.revoke(_field(fields, "token"), client_of(request), reason)
         return Response(headers=NO_STORE)
 

@@ -155,6 +155,16 @@ def test_signing_out_ends_the_family_and_its_access_tokens(shared, owner):
     assert owner.http.ask("POST", "/oauth/revoke", form=form | {"token": "cld_rt_nothing"}).status == 200
 
 
+def test_a_sign_in_that_could_not_be_saved_is_on_record_as_that_and_a_made_up_reason_as_none(shared, person):
+    for said, recorded in (("not_saved", "not_saved"), ("replaced", "replaced"), ("made up", "logged_out")):
+        grant = person.sign_in()
+        form = {"client_id": "relayfile-cli", "token": grant["refresh_token"], "reason": said}
+        assert person.http.ask("POST", "/oauth/revoke", form=form).status == 200
+        assert events_of(shared, grant["family"])[-1]["reason"] == recorded
+        refused = person.renew(grant["refresh_token"]).json
+        assert refused["error_reason"] == recorded
+
+
 def test_a_narrow_sign_in_stays_narrow(person):
     person.sign_in(scope="fs:read")
     assert person.grant["scope"] == "fs:read"

@@ -24,7 +24,7 @@ def test_every_reason_for_which_a_server_ends_or_refuses_a_sign_in_is_told_in_wo
 
 
 def test_the_reasons_of_the_server_are_all_there():
-    assert {REUSE, "logged_out", "replaced", "revoked", "signed_out_everywhere"} == WORDS
+    assert {REUSE, "logged_out", "not_saved", "replaced", "revoked", "signed_out_everywhere"} == WORDS
 
 
 def test_a_sentence_of_the_server_stays_and_silence_is_said():

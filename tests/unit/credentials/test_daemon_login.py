@@ -11,6 +11,7 @@ import logins
 from daemon_authority import DaemonAuthority
 from relayfile.client.enrol import DaemonEnroller, give_up
 from relayfile.core.session import Phase, remedy, text
+from relayfile.credentials import durable
 from relayfile.credentials.daemon import NOT_OFFERED, DaemonLogin
 from relayfile.credentials.daemon_file import DaemonFile
 from relayfile.credentials.durable import no_reach
@@ -95,6 +96,22 @@ def test_status_says_whose_it_is_and_since_when(world):
     assert state.phase is Phase.VALID
     day = world.credential["updatedAt"][:10]
     assert text(state) == f"own credential, enrolled {day} by ada, key in a 0600 file"
+
+
+def test_a_credential_whose_folder_cannot_be_synced_is_saved_and_lives_on(world, authority, monkeypatch):
+    world.sign_in()
+    sync = durable.sync_folder
+
+    def refused(path):
+        if path.endswith("credential.json"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(path)
+
+    with monkeypatch.context() as there:
+        there.setattr(durable, "sync_folder", refused)
+        token = world.daemon().token()
+    assert world.daemon().token() == token
+    assert authority.revoked == []
 
 
 def test_a_restart_goes_on_with_it_and_asks_nobody(world, authority):

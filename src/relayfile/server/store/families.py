@@ -13,6 +13,7 @@ DELEGATION: Final = "delegation"
 DAEMON: Final = "daemon"
 
 LOGGED_OUT: Final = "logged_out"
+NOT_SAVED: Final = "not_saved"
 REPLACED: Final = "replaced"
 REVOKED: Final = "revoked"
 SIGNED_OUT_EVERYWHERE: Final = "signed_out_everywhere"
@@ -58,6 +59,7 @@ class Ending:
 
 _WORDS: Final = {
     LOGGED_OUT: "it was signed out",
+    NOT_SAVED: "it could not be saved where it was made, and was given up",
     REPLACED: "it was replaced by a newer one, gotten",
     REVOKED: "it was revoked",
     SIGNED_OUT_EVERYWHERE: "it was signed out everywhere",

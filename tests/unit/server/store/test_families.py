@@ -27,6 +27,7 @@ def database(database_path):
     ("ending", "words"),
     [
         (Ending("revoked", AT, "ann", "box7"), "it was revoked by ann from box7 (2023-11-14T22:13:20.000000Z)"),
+        (Ending("not_saved"), "it could not be saved where it was made, and was given up"),
         (Ending("logged_out", AT, "ann"), "it was signed out by ann (2023-11-14T22:13:20.000000Z)"),
         (Ending("signed_out_everywhere", None, "ann", "box7"), "it was signed out everywhere by ann from box7"),
         (
