@@ -15,7 +15,10 @@ class StandIn:
     def __init__(self, place: Path, mirror: str, body: bytes, *, status: int = 200) -> None:
         home = Home(place / ".relayfile")
         home.prepare("mirrors", mirror)
-        registry.save(home, registry.Record(mirror, "rw_1", mirror, str(place / mirror), "http://127.0.0.1:1"))
+        root = place / mirror
+        root.mkdir(exist_ok=True)
+        ino = root.stat().st_ino
+        registry.save(home, registry.Record(mirror, "rw_1", mirror, str(root), "http://127.0.0.1:1", root_ino=ino))
         self.asked: list[str] = []
         self._answer = b"HTTP/1.0 %d Told\r\nContent-Type: text/plain\r\n\r\n" % status + body
         self._listening = socket.socket(socket.AF_UNIX)

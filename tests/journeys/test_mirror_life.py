@@ -221,6 +221,30 @@ def test_another_directory_in_the_place_of_an_idle_mirror_ends_it_and_loses_noth
     pair.until_equal({"one.txt", "precious.txt"})
 
 
+@pytest.mark.parametrize("gone", ["under its daemon", "after a stop", "another lies there"])
+def test_a_directory_that_is_gone_is_told_as_that_and_the_next_step_works(pair, gone):
+    (a, root_a), (_, root_b) = pair.both
+    (root_a / "one.txt").write_text("one\n")
+    pair.until_equal({"one.txt"})
+    if gone == "after a stop":
+        a.run("stop", root_a)
+    root_a.rename(root_a.with_name("elsewhere"))
+    if gone == "another lies there":
+        root_a.mkdir()
+    while_it_ends = a.run("pull", root_a, exit_code=6)
+    until(lambda: not a.daemons(), within_s=20, what="the daemon ended")
+    told = a.run("pull", root_a, exit_code=6)
+    for ran in (while_it_ends, told):
+        assert "is no longer the directory that was mounted" in ran.err
+        assert f"relayfile mount shared {root_a}" in ran.err
+    started = a.try_("mount", root_a)
+    assert started.code == 78
+    assert f"relayfile mount shared {root_a}" in started.err
+    a.run("mount", "shared", root_a)
+    pair.until_equal({"one.txt"})
+    assert files_below(root_b).keys() == {"one.txt"}
+
+
 def test_a_daemon_whose_directory_is_elsewhere_is_still_known_and_stopped(pair):
     (a, root_a), _ = pair.both
     [daemon] = a.daemons()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from relayfile.cli import local
 from relayfile.credentials.home import Home
-from relayfile.errors import NotFound, Unavailable, UsageError
-from relayfile.mirror import registry
+from relayfile.errors import Halted, NotFound, RelayfileError, Unavailable, UsageError
+from relayfile.mirror import registry, status
 from relayfile.mirror.registry import Record
 from relayfile.wire import control
 
@@ -76,17 +76,16 @@ def ask(
     """What the daemon of this mirror answers.
 
     Raises:
-        Unavailable: code `mirror_stopped`: no daemon runs; code `daemon_silent`: one does, and does not answer.
+        Unavailable: code `daemon_silent`: a daemon runs, and does not answer; or as `stopped`.
+        Halted: as `stopped`.
     """
     try:
         answer = local.ask(registry.control_socket(home, record.id), method, target, timeout_s)
     except local.NotRunning:
-        raise Unavailable(
-            f"the mirror {record.directory} is stopped; its files are as they were.",
-            code="mirror_stopped",
-            hint=f"`relayfile mount {record.directory}` starts it again",
-        ) from None
+        raise stopped(home, record) from None
     except OSError as error:
+        if not in_place(record):  # its daemon is about to notice, and ends
+            raise stopped(home, record) from error
         raise Unavailable(
             f"the daemon of {record.directory} does not answer: {error}. The files are not harmed by that.",
             code="daemon_silent",
@@ -102,6 +101,28 @@ def ask(
     return answer
 
 
+def stopped(home: Home, record: Record) -> RelayfileError:
+    """The failure that says why no daemon keeps the mirror.
+
+    Halted, code `root_replaced`: its directory is gone, or another lies there. Else Unavailable, code
+    `mirror_stopped`, with the word that the last daemon left.
+    """
+    if not in_place(record):
+        return Halted(
+            f"{record.directory} is no longer the directory that was mounted: it is gone, or another one lies there. "
+            "Nothing was changed on either side.",
+            code="root_replaced",
+            hint=f"put it back, or `relayfile mount {record.workspace_name} {record.directory}` fills it anew",
+        )
+    why = status.stopped(home, record)["cause"]
+    said = "; its files are as they were." if why is None or why["code"] == "stopped" else f": {why['message']}"
+    return Unavailable(
+        f"the mirror {record.directory} is stopped{said}",
+        code="mirror_stopped",
+        hint=f"`relayfile mount {record.directory}` starts it again",
+    )
+
+
 def fragment(home: Home, record: Record) -> dict[str, object]:
     """The daemon's own picture of its mirror, as JSON has it. Raises as `ask`."""
     found: dict[str, object] = json.loads(ask(home, record, "GET", "/status?format=json").body())
@@ -112,7 +133,7 @@ def runs(home: Home, record: Record) -> bool:
     """A daemon of this home keeps the mirror, and answers."""
     try:
         return fragment(home, record)["mirror"] == record.id
-    except Unavailable:
+    except (Unavailable, Halted):
         return False
 
 
@@ -123,7 +144,7 @@ def readmit(home: Home, record: Record) -> bool:
     called once the sign-in is known to be good: it has to vouch.
 
     Raises:
-        Unavailable: as `ask`; nothing was changed.
+        Unavailable, Halted: as `ask`; nothing was changed.
     """
     from relayfile.credentials.daemon_file import DaemonFile
     from relayfile.mirror import launch
@@ -153,7 +174,12 @@ def rooted_at(home: Home, directory: str | Path) -> Record | None:
     found = registry.find(home, directory)
     if found is None or Path(found.directory).resolve() != Path(directory).resolve():
         return None
+    return found if in_place(found) else None
+
+
+def in_place(record: Record) -> bool:
+    """The directory that was mounted lies where it was."""
     try:
-        return found if Path(directory).stat().st_ino == found.root_ino else None
+        return Path(record.directory).stat().st_ino == record.root_ino
     except OSError:
-        return None
+        return False

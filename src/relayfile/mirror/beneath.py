@@ -29,13 +29,18 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Beneath:
     """Descriptors of the root, of `.relay`, and of its stage and trash, which exist and are private."""
 
-    def __init__(self, directory: str, secret_places: Collection[tuple[int, int]] = ()) -> None:
+    def __init__(
+        self, directory: str, secret_places: Collection[tuple[int, int]] = (), *, workspace: str = "WORKSPACE"
+    ) -> None:
         """The root at `directory` is open. `secret_places` are (dev, ino) of folders that are closed to it.
+
+        `workspace` is what people must name to mount it again.
 
         Raises:
             Misconfigured: it is no directory, may not be written, or `.relay` is not an ordinary folder in it.
         """
         self.directory = directory
+        self._mount_again = f"put it back, or `relayfile mount {workspace} {directory}` fills it anew"
         self._secret_places = frozenset(secret_places)
         try:
             self.root = os.open(directory, _FOLDER & ~os.O_NOFOLLOW)
@@ -43,7 +48,7 @@ class Beneath:
             raise Misconfigured(
                 f"the mirror directory {directory} cannot be opened: {error.strerror}. Nothing was changed.",
                 code="root_unusable",
-                hint=f"put it back, or `relayfile mount WORKSPACE {directory}` fills it anew",
+                hint=self._mount_again,
             ) from error
         there = os.fstat(self.root)
         self.dev, self.ino = there.st_dev, there.st_ino
@@ -83,7 +88,7 @@ class Beneath:
             raise Halted(
                 f"{self.directory} is no longer the directory that was mounted; nothing was changed on either side",
                 code="root_replaced",
-                hint=f"put it back, or `relayfile mount WORKSPACE {self.directory}` fills it anew",
+                hint=self._mount_again,
             )
         if os.fstat(self.stage).st_nlink == 0 or os.fstat(self.trash).st_nlink == 0:
             for descriptor in (self.stage, self.trash, self.private):

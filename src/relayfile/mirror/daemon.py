@@ -99,7 +99,7 @@ def run(home: Home, record: Record, settings: Settings | None = None, ready_fd: 
 
 async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -> None:
     with (
-        Beneath(record.directory, root.secret_places(home)) as beneath,
+        Beneath(record.directory, root.secret_places(home), workspace=record.workspace_name) as beneath,
         Lease(beneath.root, beneath.private, record.directory) as lease,
         ThreadPoolExecutor(1, "engine") as engine_thread,
         ThreadPoolExecutor(1, "login") as login_thread,

@@ -53,7 +53,7 @@ def prepare(
     refuse_secret_places(home, root)
     _refuse_other_mirrors(home, root)
     _make(root)
-    with Beneath(str(root)) as beneath:
+    with Beneath(str(root), workspace=workspace_name) as beneath:
         marked = identity(beneath)
         wanted = Record(
             id=marked or "",
@@ -116,8 +116,8 @@ def verify(beneath: Beneath, record: Record) -> None:
         raise Misconfigured(
             f"{record.directory} is not the directory that was mounted. Nothing was changed.",
             code="other_root",
-            hint=f"`relayfile mount WORKSPACE {record.directory}` makes a mirror of it; with --moved if it takes the "
-            "old one's place",
+            hint=f"`relayfile mount {record.workspace_name} {record.directory}` makes a mirror of it; with --moved "
+            "if it takes the old one's place",
         )
     marked = identity(beneath)
     if marked is None:
@@ -126,7 +126,7 @@ def verify(beneath: Beneath, record: Record) -> None:
         raise Misconfigured(
             f"{record.directory} belongs to another mirror ({marked}) now. Nothing was changed.",
             code="other_root",
-            hint=f"`relayfile mount WORKSPACE {record.directory}` makes a mirror of it",
+            hint=f"`relayfile mount {record.workspace_name} {record.directory}` makes a mirror of it",
         )
 
 

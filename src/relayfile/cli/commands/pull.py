@@ -57,6 +57,7 @@ def until_current(context: Context, record: Record) -> control.Ended:
 
     Raises:
         Unavailable: code `mirror_stopped`, or `daemon_silent`: the daemon went away meanwhile.
+        Halted: code `root_replaced`: so did its directory.
     """
     answer = mirrors.ask(context.home, record, "POST", control.PULL, None)
     with context.output.progress(record.workspace_name) as bar:
@@ -66,6 +67,8 @@ def until_current(context: Context, record: Record) -> control.Ended:
                 answer.close()
                 return control.Ended(exit=told["exit"], message=told["message"])
             bar.at(told["files_done"], told["files_total"], told["bytes_done"], told["bytes_total"])
+    if not mirrors.in_place(record):
+        raise mirrors.stopped(context.home, record)
     raise Unavailable(
         f"the daemon of {record.directory} ended while it was asked to become current. Nothing it did is lost.",
         code="daemon_silent",
