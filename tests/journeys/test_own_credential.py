@@ -167,3 +167,44 @@ def test_the_key_of_a_mirror_never_leaves_its_file(quick, signed_in, place):
             assert not [secret for secret in secrets if secret.encode() in found], path
     said = machine.run("status", "--json").out + machine.run("auth", "log", "--json").out
     assert not [secret for secret in secrets if secret in said]
+
+
+def test_a_daemon_that_does_not_answer_keeps_neither_the_sign_in_nor_the_other_mirrors_from_going_on(
+    quick, signed_in, place
+):
+    machine, roots = signed_in, [place / "a", place / "b"]
+    machine.expected.append("auth-failed")
+    hung = 0
+    for root in roots:
+        machine.run("mount", WORKSPACE, root)
+        hung = hung or machine.daemons()[0]
+    for mine in sessions(machine, "daemon"):
+        machine.run("auth", "revoke", mine["id"])
+    for root in roots:
+        machine.until_mirror(root, lambda one: one["state"] == "auth-failed", within_s=15, what="it says auth-failed")
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        told = machine.run("login", "--json")
+    finally:
+        os.kill(hung, signal.SIGCONT)
+    assert told.json["resumed"] == [str(roots[1])]
+    (untold,) = told.json["untold"]
+    assert untold["directory"] == str(roots[0])
+    assert f"the daemon of {roots[0]} does not answer" in told.err
+    assert f"next: {untold['hint']}" in told.err
+    machine.until_live(roots[1])
+    machine.run("restart", roots[0])
+    machine.until_live(roots[0])
+
+
+def test_a_restart_that_cannot_look_at_the_sign_in_stops_nothing(signed_in, place):
+    machine, root = signed_in, place / "mirror"
+    machine.run("mount", WORKSPACE, root)
+    daemons = machine.daemons()
+    record = folder_of(machine, root) / "mirror.json"
+    whole = record.read_text()
+    record.write_text(json.dumps(json.loads(whole) | {"profile": "no/name"}))
+    machine.run("restart", root, exit_code=2)
+    record.write_text(whole)
+    assert machine.daemons() == daemons
+    machine.until_live(root)

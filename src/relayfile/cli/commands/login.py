@@ -123,17 +123,27 @@ def _waited_for(context: Context, session: Session) -> bool:
 
 
 def _kept(context: Context, profile: str, url: str, me: WhoAmI) -> int:
-    """The sign-in that is there was named, and the mirrors of it that wait for a person's word go on."""
+    """The sign-in that is there was named, and the mirrors of it that wait for a person's word go on.
+
+    One that cannot be told is named with its next step: it keeps neither the sign-in nor the other mirrors from use.
+    """
     context.output.say(f"already signed in at {url} as {me.username}; `relayfile login --replace` begins anew")
     connect.say_what_stands_before(context)
-    resumed = []
+    resumed, untold = [], []
     for record in registry.all(context.home):
-        if record.profile == profile and record.api_url.rstrip("/") == url and mirrors.readmit(context.home, record):
+        if record.profile != profile or record.api_url.rstrip("/") != url:
+            continue
+        try:
+            goes_on = mirrors.readmit(context.home, record)
+        except RelayfileError as error:
+            context.output.say(error.message + (f"\n  next: {error.hint}" if error.hint else ""))
+            untold.append({"directory": record.directory, "message": error.message, "hint": error.hint})
+            continue
+        if goes_on:
             context.output.say(f"the mirror {record.directory} goes on: it may have a new credential")
             resumed.append(record.directory)
-    context.output.data(
-        {"server": url, "account": me.account, "profile": profile, "already": True, "resumed": resumed}, ""
-    )
+    told = {"server": url, "account": me.account, "profile": profile, "already": True}
+    context.output.data({**told, "resumed": resumed, "untold": untold}, "")
     return 0
 
 

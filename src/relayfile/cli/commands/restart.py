@@ -30,9 +30,12 @@ def run(asked: argparse.Namespace, context: Context) -> int:
     if asked.all and asked.directory is not None:
         raise UsageError("restart takes DIR or --all, not both. Nothing was stopped.", code="bad_arguments")
     chosen = registry.all(context.home) if asked.all else [mirrors.the_one(context.home, asked.directory)]
+    # before any is stopped: what keeps a login from being looked at leaves every mirror running
+    profiles = {record.profile for record in chosen}
+    vouches = {profile: not parked(connect.login_of(context, profile).state()) for profile in profiles}
     for record in chosen:
         launch.stop(context.home, record)
-        if not parked(connect.login_of(context, record.profile).state()):
+        if vouches[record.profile]:
             mirrors.readmit(context.home, record)
         launch.start(context.home, record)
         context.output.say(f"{record.directory}: running")
