@@ -202,6 +202,7 @@ class Engine:
 
     def _gather(self) -> Gathered:
         inbox, now_s = self._inbox, self._ports.clock.monotonic()
+        self._board.pace.turn(now_s)
         batches: list[Batch] = []
         reset: Literal["expired", "view"] | None = None
         report = self._board.report

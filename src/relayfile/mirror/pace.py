@@ -17,16 +17,20 @@ class Pace:
     """
 
     def __init__(self, now_s: float) -> None:
-        self._began_s = self._worked_s = now_s
+        self._began_s = self._worked_s = self._turn_s = now_s
         self._done = (0, 0)
         self._working = False
         self.ahead = (0, 0)
         self.progress = Progress()
 
+    def turn(self, now_s: float) -> None:
+        """A turn begins, whose report will be counted."""
+        self._turn_s = now_s
+
     def count(self, tally: Tally, pending: Pending, now_s: float) -> None:
         """So much more was done, and so much is left."""
-        if not self._working and now_s - self._worked_s > PAUSE_S:  # what comes now is a new piece of work
-            self._began_s, self._done = now_s, (0, 0)
+        if not self._working and self._turn_s - self._worked_s > PAUSE_S:  # what comes now is a new piece of work
+            self._began_s, self._done = self._turn_s, (0, 0)
         self._working = not pending.nothing or self.ahead != (0, 0)
         if tally.files or self._working:
             self._worked_s = now_s
