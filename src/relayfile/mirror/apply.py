@@ -11,6 +11,7 @@ from typing import Final
 from relayfile.core import merge, paths
 from relayfile.mirror.guard import Guard
 from relayfile.mirror.local import Survey
+from relayfile.mirror.past import Decision
 from relayfile.mirror.ports import Changed, Disk, Done, Place, Refused, Remove, Result, SetAside, Step
 from relayfile.mirror.refusals import Refusal
 from relayfile.mirror.state import State
@@ -79,6 +80,13 @@ class Apply:
         self._choose(choice, fresh)
         self._state.trees.record(choice.agreed, (), now_s)
         self._state.refusals.add([Refusal(path, "down", "missing", MISSING, lasting=False) for path in choice.lost])
+        self._state.past.note(
+            [
+                *(Decision(one.path, "adopted", one.revision) for one in choice.agreed),
+                *(Decision(path, "refused_here", detail=MISSING) for path in choice.lost),
+            ],
+            now_s,
+        )
         by_path = {node.path: node for node, _ in choice.decided}
         batch = Batch(wants=choice.wants, full=choice.full)
         batch.yields.extend(self._yields(now_s))
@@ -157,23 +165,29 @@ class Apply:
         local: list[LocalState] = []
         refusals: list[Refusal] = []
         removed: list[Digest] = []
+        done: list[Decision] = []
         files = size = copies = 0
         for step, node, result in zip(batch.steps, batch.nodes, results, strict=True):
             match result, step:
                 case Changed(path), _:
                     self._survey.again[path] = "down"
+                    done.append(Decision(path, "moved_meanwhile", node.revision))
                 case Refused(path, reason, lasting, code), _:
                     refusals.append(Refusal(path, "down", code, reason, lasting))
+                    done.append(Decision(path, "refused_here", node.revision, reason))
                 case Done(path, stat), Place(version=version):
+                    done.append(Decision(path, "placed", node.revision))
                     agreed.append(Agreement(path, node.revision, version))
                     local.append(self._seen(path, stat, version.digest))
                     files, size = files + 1, size + version.size
                 case Done(path), Remove():
+                    done.append(Decision(path, "removed", node.revision))
                     agreed.append(Agreement(path, node.revision, None))
                     local.append(LocalState(path, None, None))
                     assert node.trees.local is not None, "it was removed"
                     removed.append(node.trees.local.digest)
                 case Done(path, stat), SetAside(copy=copy):
+                    done.append(Decision(path, "set_aside", node.revision, copy))
                     assert node.trees.local is not None, "it was set aside"
                     local.append(LocalState(path, None, None))
                     local.append(self._seen(copy, stat, node.trees.local.digest))
@@ -181,6 +195,7 @@ class Apply:
         self._state.trees.record(agreed, local, now_s)
         self._state.refusals.add(refusals)
         self._state.intents.placed()
+        self._state.past.note(done, now_s)
         if removed:
             self._state.brake.let_through("local", removed)
         return Tally(files + len(removed), size, copies)
@@ -205,6 +220,7 @@ class Apply:
                 local.append(self._seen(step.copy, result.stat, node.trees.local.digest))
                 copies += 1
         self._state.trees.record(agreed, local, now_s)
+        self._state.past.note([Decision(one.path, "made_way", one.revision) for one in agreed], now_s)
         for one in agreed:
             self._state.overlaps.made_way(one.path)
         return len(agreed), copies

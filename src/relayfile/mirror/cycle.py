@@ -196,7 +196,7 @@ class Cycle:
         if gathered.retry:
             state.refusals.retry()
         if gathered.answer is not None:
-            self._upload.settle(gathered.answer, state.stream())
+            self._upload.settle(gathered.answer, state.stream(), now_s)
         if gathered.begin is None and not gathered.sweep:
             self._survey.rescan(gathered.hints, now_s)
         for digest, body in gathered.bodies.items():

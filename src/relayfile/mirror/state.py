@@ -18,11 +18,13 @@ from relayfile.mirror.brake import Brake
 from relayfile.mirror.intents import Intents
 from relayfile.mirror.measure import Measure
 from relayfile.mirror.overlaps import Overlaps
+from relayfile.mirror.past import Past
 from relayfile.mirror.refusals import Refusals
 from relayfile.mirror.trees import TreeRows
 from relayfile.model import Cursor
 
-SCHEMA_VERSION: Final = 1
+SCHEMA: Final = ("schema.sql", "schema_2.sql")
+"""What each version of the schema added to the one before. A state of any of them is brought to the last."""
 _OURS: Final = 0x52464D31  # "RFM1", so that a foreign SQLite file is never taken for a mirror's state
 
 
@@ -82,10 +84,11 @@ class State:
         self.refusals = Refusals(connection)
         self.overlaps = Overlaps(connection)
         self.measure = Measure(connection)
+        self.past = Past(connection)
 
     @classmethod
     def open(cls, path: Path, identity: Identity) -> "State":
-        """The state at `path`, made if it was not there.
+        """The state at `path`, made if it was not there, and of this version if it was of an older one.
 
         Raises:
             Misconfigured: it belongs to another workspace, server or root.
@@ -98,6 +101,8 @@ class State:
             connection.set_busy_timeout(5_000)
             _prepare(connection)
             _create(connection, identity)
+            if connection.pragma("application_id") == _OURS:
+                _upgrade(connection)
         except (apsw.NotADBError, apsw.CorruptError) as error:
             raise Damaged(
                 f"the mirror's state {path} is not readable: {error}",
@@ -209,17 +214,24 @@ def _create(db: apsw.Connection, identity: Identity) -> None:
     if db.pragma("user_version") or db.execute("SELECT count(*) FROM sqlite_schema").get:
         return
     with db:
-        db.execute(resources.files("relayfile.mirror").joinpath("schema.sql").read_text(encoding="utf-8"))
+        _upgrade(db)
         db.execute(
             "INSERT INTO mirror (one, id, workspace, server, root_dev, root_ino) VALUES (1, ?, ?, ?, ?, ?)",
             (identity.mirror, identity.workspace, identity.server, identity.root_dev, identity.root_ino),
         )
         db.pragma("application_id", _OURS)
-        db.pragma("user_version", SCHEMA_VERSION)
+
+
+def _upgrade(db: apsw.Connection) -> None:
+    """The schema is the newest: each version that the file has not seen is added, all of them or none."""
+    with db:
+        for version in range(db.pragma("user_version"), len(SCHEMA)):
+            db.execute(resources.files("relayfile.mirror").joinpath(SCHEMA[version]).read_text(encoding="utf-8"))
+            db.pragma("user_version", version + 1)
 
 
 def _agree(db: apsw.Connection, identity: Identity, path: Path) -> None:
-    if db.pragma("application_id") != _OURS or db.pragma("user_version") != SCHEMA_VERSION:
+    if db.pragma("application_id") != _OURS or db.pragma("user_version") != len(SCHEMA):
         db.close()
         raise Damaged(
             f"{path} is not a mirror's state of this version of relayfile; it was left as it is",

@@ -15,6 +15,7 @@ from relayfile.core.outbox import Entry
 from relayfile.errors import RelayfileError
 from relayfile.mirror.guard import Guard
 from relayfile.mirror.local import Survey
+from relayfile.mirror.past import Decision, Did
 from relayfile.mirror.ports import Disk, Ports
 from relayfile.mirror.refusals import Refusal
 from relayfile.mirror.state import State, Stream
@@ -63,13 +64,13 @@ class Upload:
         self._survey = survey
         self.orphans: list[Entry] = []
 
-    def settle(self, answer: Answer, stream: Stream) -> int:
+    def settle(self, answer: Answer, stream: Stream, now_s: float) -> int:
         """What the server said of a parcel is recorded; how many edits it has now."""
         parcel, outcomes = answer
         if isinstance(outcomes, RelayfileError):  # the whole request was refused; nothing was written
             outcomes = [Refused(entry.path, outcomes.code, outcomes.message) for entry in parcel.entries]
-            return self._settle(parcel.entries, outcomes, stream, lasting=False)
-        return self._settle(parcel.entries, outcomes, stream, lasting=True)
+            return self._settle(parcel.entries, outcomes, stream, now_s, lasting=False)
+        return self._settle(parcel.entries, outcomes, stream, now_s, lasting=True)
 
     def prepare(self, stream: Stream, now_s: float, *, observed: bool) -> Parcel:
         """The next edits, frozen and written down. `observed`: this process has read the log up to its head.
@@ -80,7 +81,7 @@ class Upload:
         """
         parcel = Parcel()
         if self.orphans:
-            self._adopt_orphans(parcel, stream, observed=observed)
+            self._adopt_orphans(parcel, stream, now_s, observed=observed)
         if stream.open:
             return parcel
         fresh: list[Entry] = []
@@ -112,7 +113,7 @@ class Upload:
             return None
         return Entry(self._new_key(), node.path, over, node.trees.local), body
 
-    def _adopt_orphans(self, parcel: Parcel, stream: Stream, *, observed: bool) -> None:
+    def _adopt_orphans(self, parcel: Parcel, stream: Stream, now_s: float, *, observed: bool) -> None:
         waiting: list[Entry] = []
         settled: list[Entry] = []
         for entry in self.orphans:
@@ -125,6 +126,7 @@ class Upload:
                     settled.append(entry)
                 case outbox.Agreed(revision, version):
                     self._agree([Agreement(entry.path, revision, version)], stream)
+                    self._state.past.note([Decision(entry.path, "adopted", revision)], now_s)
                     settled.append(entry)
                 case outbox.Resend():
                     body = None
@@ -142,23 +144,31 @@ class Upload:
         parcel.settled.extend(settled)
         self.orphans = waiting
 
-    def _settle(self, entries: Sequence[Entry], outcomes: Iterable[Outcome], stream: Stream, *, lasting: bool) -> int:
+    def _settle(
+        self, entries: Sequence[Entry], outcomes: Iterable[Outcome], stream: Stream, now_s: float, *, lasting: bool
+    ) -> int:
         agreed: list[Agreement] = []
         refusals: list[Refusal] = []
+        done: list[Decision] = []
         for entry, outcome in zip(entries, outcomes, strict=True):
             match outcome:
                 case Stored(_, revision) if revision:
                     settled = outbox.stored(entry, revision)
                     agreed.append(Agreement(entry.path, settled.revision, settled.version))
+                    did: Did = "deletion_sent" if entry.version is None else "sent"
+                    done.append(Decision(entry.path, did, revision))
                 case Stored() | Conflict():
+                    done.append(Decision(entry.path, "overtaken", entry.over or None))
                     if not self._moved_on(entry.path, entry.over):
                         why = "the server has a newer version; waiting to observe it"
                         refusals.append(Refusal(entry.path, "up", "overtaken", why, lasting=False))
                 case Refused(_, code, message):
+                    done.append(Decision(entry.path, "refused_there", detail=message))
                     refusals.append(Refusal(entry.path, "up", code, message, lasting))
         self._state.intents.settle(entries)
         self._agree(agreed, stream)
         self._state.refusals.add(refusals)
+        self._state.past.note(done, now_s)
         return len(agreed)
 
     def _agree(self, agreed: list[Agreement], stream: Stream) -> None:

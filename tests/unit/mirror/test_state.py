@@ -1,9 +1,12 @@
 """The state file: whom it belongs to, and that work is found by index."""
 
+from importlib import resources
+
 import apsw
 import pytest
 
 from relayfile.errors import Damaged, Misconfigured, Unavailable
+from relayfile.mirror.past import Decision
 from relayfile.mirror.ports import Found
 from relayfile.mirror.state import Identity, State
 from relayfile.mirror.trees import DOWN, UP
@@ -126,3 +129,42 @@ def test_files_below_a_folder_are_known_by_prefix_and_not_by_likeness(state):
     assert sorted(state.trees.below(TreePath("d"))) == ["d/a", "d/b/c"]
     assert state.trees.get(TreePath("d/a")) == (stat, BODY)
     assert state.trees.get(TreePath("nowhere")) is None
+
+
+def tables(file):
+    connection = apsw.Connection(str(file))
+    found = {
+        name: [column[1:3] for column in connection.execute(f"PRAGMA table_info({name})")]
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    }
+    version = connection.pragma("user_version")
+    connection.close()
+    return found, version
+
+
+def test_a_state_of_an_older_version_opens_with_what_it_knew_and_gains_what_is_new(tmp_path):
+    old = apsw.Connection(str(tmp_path / "old.db"))
+    old.execute(resources.files("relayfile.mirror").joinpath("schema.sql").read_text())
+    old.execute(
+        "INSERT INTO mirror (one, id, workspace, server, root_dev, root_ino, epoch, position)"
+        " VALUES (1, 'm1', 'rw_1', 'http://one', 7, 9, 'e', 5)"
+    )
+    old.pragma("application_id", 0x52464D31)
+    old.pragma("user_version", 1)
+    old.close()
+    opened = State.open(tmp_path / "old.db", MINE)
+    assert opened.stream().cursor == Cursor("e", 5)
+    opened.past.note([Decision(TreePath("a"), "placed", 5)], 1.0)
+    assert opened.past.of(TreePath("a"), 9) == [(1.0, Decision(TreePath("a"), "placed", 5))]
+    opened.close()
+    State.open(tmp_path / "new.db", MINE).close()
+    assert tables(tmp_path / "old.db") == tables(tmp_path / "new.db")
+
+
+def test_the_newest_decisions_are_kept_and_the_oldest_dropped(state, monkeypatch):
+    monkeypatch.setattr("relayfile.mirror.past.MOST_KEPT", 10)
+    for number in range(25):
+        state.past.note([Decision(TreePath(f"f{number % 2}"), "placed", number)], float(number))
+    kept = [decision.revision for _, decision in state.past.of(TreePath("f0"), 100)]
+    assert kept == [24, 22, 20, 18, 16]
+    assert len(state.past.of(TreePath("f0"), 2)) == 2
