@@ -1,4 +1,4 @@
-"""The control socket of a mirror: what `relayfile status`, `pull` and `stop` speak with (wire/control.py).
+"""The control socket of a mirror: what `relayfile status`, `pull`, `why` and `stop` speak with (wire/control.py).
 
 A unix socket that only its owner may open. The daemon is warm, so it renders the text and the command copies bytes.
 """
@@ -15,10 +15,11 @@ from typing import Final, Protocol, Self
 
 from aiohttp import web
 
-from relayfile.errors import Misconfigured, RelayfileError
-from relayfile.mirror import status
+from relayfile.errors import Misconfigured, RelayfileError, UsageError
+from relayfile.mirror import status, why
 from relayfile.mirror.picture import Progress
 from relayfile.mirror.registry import SOCKET
+from relayfile.model import TreePath
 from relayfile.wire import control
 from relayfile.wire.control import Fragment
 
@@ -35,6 +36,9 @@ class Asked(Protocol):
 
     def current(self, deadline_s: float) -> AsyncIterator[Progress]:
         """As `Engine.current`."""
+
+    async def why(self, path: TreePath) -> control.Account:
+        """All that the mirror knows of one path."""
 
     def decide(self, decision: str) -> None:
         """The deletions held back are carried out (`accept`) or undone (`restore`)."""
@@ -65,6 +69,7 @@ class Control:
         app = web.Application()
         app.router.add_get(control.HEALTH, self._health)
         app.router.add_get(control.STATUS, self._status)
+        app.router.add_get(control.WHY, self._why)
         app.router.add_post(control.PULL, self._pull)
         app.router.add_post(control.RESUME, self._resume)
         app.router.add_post(control.READMIT, self._readmit)
@@ -130,6 +135,15 @@ class Control:
         await response.write(_line(ended))
         await response.write_eof()
         return response
+
+    async def _why(self, request: web.Request) -> web.Response:
+        try:
+            told = await self._asked.why(TreePath.parse(request.query.get("path", "")))
+        except UsageError as error:
+            raise web.HTTPBadRequest(text=f"{error.message}\n") from error
+        except RelayfileError as error:
+            raise web.HTTPServiceUnavailable(text=f"{error.message}\n") from error
+        return web.json_response(told) if request.query.get("format") == "json" else web.Response(text=why.text(told))
 
     async def _resume(self, request: web.Request) -> web.Response:
         decision = request.query.get("deletes", "")

@@ -14,6 +14,7 @@ from relayfile.client.feed import Batch
 from relayfile.core import feed
 from relayfile.core.feed import Reception, Remedy
 from relayfile.core.safety import Direction, Halt
+from relayfile.mirror import why
 from relayfile.mirror.apply import Apply, Tally
 from relayfile.mirror.guard import Guard
 from relayfile.mirror.local import Survey
@@ -23,6 +24,7 @@ from relayfile.mirror.proof import Proof
 from relayfile.mirror.refusals import Refusal
 from relayfile.mirror.state import Counters, State, Stream
 from relayfile.mirror.upload import Answer, Parcel, Upload
+from relayfile.mirror.why import Account
 from relayfile.model import Cursor, Digest, Put, TreePath
 
 Order: TypeAlias = Literal["accept_deletes", "restore_deletes"]
@@ -142,6 +144,15 @@ class Cycle:
         """
         with self._state.faults():
             self._state.count_cycles(cycles, cancelled)
+
+    def account(self, path: TreePath) -> Account:
+        """All that is known of the path now.
+
+        Raises:
+            Unavailable: not now.
+        """
+        with self._state.faults():
+            return why.account(self._state, self._guard, path, self._survey.left, self._impossible)
 
     def _turn(self, gathered: Gathered, now_s: float) -> Next:
         state = self._state

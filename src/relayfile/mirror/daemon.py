@@ -34,7 +34,7 @@ from relayfile.credentials.home import Home
 from relayfile.credentials.own import Purpose
 from relayfile.credentials.profiles import named
 from relayfile.errors import Halted, LeaseHeld, LoginRequired, RelayfileError, within
-from relayfile.mirror import launch, root, status
+from relayfile.mirror import launch, root, status, why
 from relayfile.mirror.beneath import Beneath
 from relayfile.mirror.control import Control
 from relayfile.mirror.disk import LocalDisk
@@ -47,7 +47,8 @@ from relayfile.mirror.registry import Record
 from relayfile.mirror.scan import LocalScanner
 from relayfile.mirror.state import Identity, State
 from relayfile.mirror.watch import LocalWatcher
-from relayfile.model import Cursor, Digest
+from relayfile.model import Cursor, Digest, TreePath
+from relayfile.wire import control
 from relayfile.wire.control import Fragment
 from relayfile.wire.state_file import INTERVAL_S
 
@@ -171,6 +172,10 @@ class _Daemon:
     def current(self, deadline_s: float) -> AsyncIterator[Progress]:
         """As `Engine.current`."""
         return self._engine.current(deadline_s)
+
+    async def why(self, path: TreePath) -> control.Account:
+        """All that the mirror knows of one path."""
+        return why.fields(await self._engine.between(lambda cycle: cycle.account(path)))
 
     def decide(self, decision: str) -> None:
         """The deletions held back are carried out (`accept`) or undone."""

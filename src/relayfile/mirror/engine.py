@@ -6,10 +6,10 @@ turn fails.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from relayfile.client.feed import Batch
 from relayfile.core import schedule
@@ -24,6 +24,8 @@ from relayfile.mirror.proof import comparable
 from relayfile.mirror.reader import Reader
 from relayfile.mirror.state import State
 from relayfile.mirror.upload import Outcomes, Parcel
+
+T = TypeVar("T")
 
 TURN_CHANGES: Final = 512
 TURN_BYTES: Final = 8 * 1024 * 1024
@@ -119,6 +121,28 @@ class Engine:
         finally:
             self._inbox.tickets.remove(ticket)
 
+    async def between(self, work: Callable[[Cycle], T]) -> T:
+        """The result of `work`, done where turns are done, between two of them: it sees whole rows.
+
+        Raises:
+            RelayfileError: what `work` raised.
+        """
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        async def answered() -> None:
+            try:
+                result = await self._ports.run_blocking(partial(work, self._cycle))
+            except RelayfileError as error:
+                if not answer.done():  # whoever asked may be gone by now
+                    answer.set_exception(error)
+            else:
+                if not answer.done():
+                    answer.set_result(result)
+
+        self._inbox.questions.append(answered)
+        self._wake.set()
+        return await answer
+
     def picture(self) -> Picture:
         """How the mirror stands now. Cheap: no I/O."""
         return self._board.picture(self._ports.login())
@@ -154,6 +178,7 @@ class Engine:
             waiting = self._due.turn_s is not None and self._due.turn_s > self._ports.clock.monotonic()
             if not waiting and not self._inbox.stopping:
                 await self._turn()
+            await self._inbox.answer()
             self._board.announce()
         with suppress(Unavailable):  # a counter is not worth a failed stop
             await self._save_cycles()

@@ -1,6 +1,6 @@
 """What the engine keeps between two turns: messages left for it, errands, and when to look again. No decisions."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -13,15 +13,22 @@ LONGEST_REFUSED_S: Final = 60.0
 
 @dataclass(slots=True)
 class Inbox:
-    """What was left for the engine since its last turn."""
+    """What was left for the engine since its last turn. `questions` are answered between two turns."""
 
     begin: Literal["start", "resume"] | None = "start"
     sweep: bool = False
     hints: set[TreePath] = field(default_factory=set)
     orders: list[Order] = field(default_factory=list)
     tickets: list[Ticket] = field(default_factory=list)
+    questions: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     live: bool = False
     stopping: bool = False
+
+    async def answer(self) -> None:
+        """Every question that was asked has its answer; one that is asked meanwhile waits for the next time."""
+        asked, self.questions = self.questions, []
+        for question in asked:
+            await question()
 
 
 @dataclass(slots=True)

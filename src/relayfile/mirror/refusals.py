@@ -75,6 +75,11 @@ class Refusals:
         )
         return [Refusal(TreePath(path), side, code, why, bool(lasting)) for path, side, code, why, lasting in rows]
 
+    def of(self, path: TreePath) -> list[Refusal]:
+        """What is refused of this path."""
+        rows = self._db.execute("SELECT side, code, reason, lasting FROM refused WHERE path = ?", (path,))
+        return [Refusal(path, side, code, why, bool(lasting)) for side, code, why, lasting in rows]
+
     def count(self) -> int:
         """How many paths are refused now."""
         return int(self._db.execute("SELECT count(DISTINCT path) FROM refused").get)

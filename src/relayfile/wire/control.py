@@ -3,6 +3,7 @@
     GET  /status?format=text|json&width=N&color=0|1   this mirror's fragment, as text or as one JSON object
     GET  /health                                      {"ok": true, "pid": N, "mirror": ID}
     POST /pull                                        NDJSON: Progress lines, then one Ended line
+    GET  /why?path=PATH&format=text|json              the Account of one path of the workspace
     POST /stop                                        {"stopping": true}; the process ends soon after
     POST /resume?deletes=accept|restore               {"deletes": …}; what the delete brake holds is decided (R30)
     POST /readmit                                     {"readmitted": true}; a refused credential may be had anew (R10)
@@ -17,6 +18,7 @@ from typing import Final, TypedDict
 HEALTH: Final = "/health"
 STATUS: Final = "/status"
 PULL: Final = "/pull"
+WHY: Final = "/why"
 STOP: Final = "/stop"
 RESUME: Final = "/resume"
 READMIT: Final = "/readmit"
@@ -58,6 +60,57 @@ class NotKept(TypedDict):
 
     path: str
     reason: str
+
+
+class Version(TypedDict):
+    """One version of a path. The file on the disk has no revision; one whose content is not known has no digest."""
+
+    revision: int | None
+    digest: str | None
+    size: int
+    mode: str
+
+
+class Refusal(TypedDict):
+    """A direction of a path, `down` or `up`, that cannot be done: never, if `lasting`, or for a while."""
+
+    side: str
+    code: str
+    reason: str
+    lasting: bool
+
+
+class Sent(TypedDict):
+    """An edit on its way over revision `over`; `version` null deletes."""
+
+    over: int
+    version: Version | None
+
+
+class Decision(TypedDict):
+    """What was done about a path: one word for programs, one sentence for people."""
+
+    at: str
+    did: str
+    revision: int | None
+    message: str
+
+
+class Account(TypedDict):
+    """All that a mirror knows of one path; `relayfile why --json` prints it, and its decisions newest first."""
+
+    path: str
+    base: Version | None
+    local: Version | None
+    remote: Version | None
+    modified_at: str | None
+    deleted_revision: int | None
+    refused: Sequence[Refusal]
+    sent: Sent | None
+    placing: Version | None
+    decisions: Sequence[Decision]
+    files_below: int
+    next: str
 
 
 class Fragment(TypedDict):

@@ -123,6 +123,37 @@ def test_pull_draws_a_bar_on_a_terminal_and_leaves_no_trace_of_it_in_the_data(pl
     assert done.stdout == b""
 
 
+def test_why_finds_the_mirror_of_a_file_and_takes_other_absolute_paths_for_those_of_the_workspace(
+    home, place, capsys, monkeypatch
+):
+    (place / "m" / "deep").mkdir(parents=True)
+    (place / "m" / "link").symlink_to("/etc/passwd")
+    (place / "alias").symlink_to(place / "m")
+    with StandIn(place, "m", b'{"next": "nothing"}') as daemon:
+        for asked in ("m/deep/a b", str(place / "m/link"), "alias/x", "m/deep/../y", "/docs/plan.md"):
+            assert main.run(["why", asked, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[0]) == {
+            "directory": str(place / "m"),
+            "mirror": "m",
+            "next": "nothing",
+        }
+        monkeypatch.chdir(place / "m" / "deep")
+        assert main.run(["why", "here"]) == 0
+    assert [one.split()[1].split("path=")[1] for one in daemon.asked] == [
+        *("deep/a%20b", "link", "x", "y", "docs/plan.md", "deep/here")
+    ]
+
+
+def test_why_of_a_whole_mirror_of_no_mirror_and_of_a_stopped_one_says_what_to_do(home, place, capsys):
+    record = add(home, place, "m")
+    assert main.run(["why", "m"]) == 2
+    assert "is the whole mirror" in capsys.readouterr().err
+    assert main.run(["why", "elsewhere"]) == 1
+    assert record.directory in capsys.readouterr().err
+    assert main.run(["why", "m/a"]) == 75
+    assert f"relayfile mount {record.directory}" in capsys.readouterr().err
+
+
 def test_logs_shows_the_end_of_the_log_and_follows_it_over_a_rotation(home, place):
     record = add(home, place, "m")
     log = home.mirror(record.id) / "log"

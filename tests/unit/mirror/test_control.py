@@ -8,11 +8,12 @@ import aiohttp
 import pytest
 
 from relayfile.credentials.home import SECRETS_MARK, Home
-from relayfile.errors import Halted
+from relayfile.errors import Halted, Unavailable
 from relayfile.mirror import registry, status
 from relayfile.mirror.control import Control
 from relayfile.mirror.picture import Picture, Progress
 from relayfile.mirror.registry import Record
+from relayfile.wire import control
 
 RECORD = Record("m1", "rw_1", "acme", "/work/acme", "http://one")
 
@@ -29,6 +30,28 @@ class Daemon:
         yield Progress(1, 2, 10, 20, 5.0)
         if self.error:
             raise self.error
+
+    async def why(self, path):
+        self.asked.append(path)
+        if self.error:
+            raise self.error
+        version = control.Version(revision=3, digest="ab" * 32, size=1234, mode="644")
+        return control.Account(
+            path=f"/{path}",
+            base=version,
+            local=version | {"revision": None},
+            remote=version,
+            modified_at="2026-01-01T00:00:00.000Z",
+            deleted_revision=None,
+            refused=[],
+            sent=None,
+            placing=None,
+            decisions=[
+                control.Decision(at="2026-01-01T00:00:00.000Z", did="placed", revision=3, message="took rev_3")
+            ],
+            files_below=0,
+            next="nothing to do",
+        )
 
     def decide(self, decision):
         self.asked.append(decision)
@@ -85,6 +108,27 @@ async def test_a_pull_tells_its_progress_and_then_how_it_ended(http, daemon):
     async with http.post("/pull") as answer:
         last = json.loads((await answer.text()).splitlines()[-1])
     assert last == {"exit": 6, "message": "a person must decide · `relayfile resume`"}
+
+
+async def test_a_path_is_accounted_for_as_text_or_json(http, daemon):
+    async with http.get("/why", params={"path": "/a b/ä", "format": "text"}) as answer:
+        said = await answer.text()
+    assert said.splitlines() == [
+        "/a b/ä",
+        "  server: rev_3  abababababab  1,234 bytes  644",
+        "  here:   abababababab  1,234 bytes  644  modified 2026-01-01T00:00:00.000Z",
+        "  base:   rev_3  abababababab  1,234 bytes  644",
+        "  next:   nothing to do",
+        "  2026-01-01T00:00:00.000Z  took rev_3",
+    ]
+    async with http.get("/why?path=a&format=json") as answer:
+        assert (await answer.json())["remote"]["digest"] == "ab" * 32
+    async with http.get("/why?path=../out") as answer:
+        assert answer.status == 400
+    daemon.error = Unavailable("the disk is full")
+    async with http.get("/why?path=a") as answer:
+        assert (answer.status, await answer.text()) == (503, "the disk is full\n")
+    assert daemon.asked == ["a b/ä", "a", "a"]
 
 
 async def test_decisions_and_the_end_reach_the_daemon(http, daemon):
