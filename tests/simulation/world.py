@@ -73,6 +73,8 @@ class SimDisk:
     steps: int = 0
     before_execute: list = field(default_factory=list)
     before_each: list = field(default_factory=list)
+    before_reread: list = field(default_factory=list)
+    unreadable: set[TreePath] = field(default_factory=set)
 
     def write(self, at: str, body: bytes, mode: str = "644") -> None:
         self.files[path(at)] = (body, self._stat(body, mode))
@@ -152,18 +154,39 @@ class SimDisk:
     # Scanner
 
     def sweep(self, known: Known) -> Iterator[Found | Unstable | Left]:
-        for at, (body, stat) in list(self.files.items()):
-            yield Found(at, stat, digest_of(body))
+        for at in list(self.files):
+            yield self._found(at, known)
 
     def rescan(self, paths: Iterable[TreePath], known: Known) -> list[Sight]:
         sights: list[Sight] = []
         for at in sorted(paths):
             if at in self.files:
-                body, stat = self.files[at]
-                sights.append(Found(at, stat, digest_of(body)))
+                sights.append(self._found(at, known))
             else:
                 sights.append(Missing(at))
         return sights
+
+    def _found(self, at: TreePath, known: Known) -> Found:
+        body, stat = self.files[at]
+        before = known.get(at)
+        return Found(at, stat, before[1] if before and before[0] == stat else digest_of(body))
+
+    def reread(self, at: TreePath) -> Iterator[int | Sight]:
+        for user in self.before_reread:
+            user(at)
+        if at in self.unreadable:
+            yield Left(at, "it cannot be read: Input/output error")
+        elif at in self.files:
+            body, stat = self.files[at]
+            yield from [65_536] * (len(body) // 65_536)
+            yield len(body) % 65_536
+            yield Found(at, stat, digest_of(body))
+        else:
+            yield Missing(at)
+
+    def rot(self, at: str, body: bytes) -> None:
+        """Other bytes under the same state: nobody wrote them."""
+        self.files[path(at)] = (body, self.files[path(at)][1])
 
 
 @dataclass

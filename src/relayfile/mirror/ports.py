@@ -194,6 +194,11 @@ class Scanner(Protocol):
     def rescan(self, paths: Iterable[TreePath], known: Known) -> list[Sight]:
         """What lies at these paths, and below those that are folders (a known path that is gone: `Missing`)."""
 
+    def reread(self, path: TreePath) -> Iterator[int | Sight]:
+        """What lies at the path by its bytes, whatever its state says: how many were read, again and again, and last
+        what was seen (a file that cannot be read: `Left`, by this path).
+        """
+
 
 class Watcher(Protocol):
     """Notifications of the operating system."""

@@ -7,10 +7,10 @@ folders that hold secrets (R33) are not entered, wherever they appear.
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
-from typing import Final
+from typing import Final, cast
 
 from relayfile.core.paths import left_out, left_out_folder
 from relayfile.errors import UsageError
@@ -72,6 +72,41 @@ class LocalScanner:
             _close(at)
         self._beneath.check()
         return sights
+
+    def reread(self, path: TreePath) -> Iterator[int | Sight]:
+        """As `ports.Scanner.reread`.
+
+        Raises:
+            Halted: code `root_replaced`: what was seen says nothing about the mirror.
+        """
+        self._beneath.check()
+        above, _, name = path.rpartition("/")
+        try:
+            if closed := self._beneath.closed(above, {}):
+                yield Left(path, f"{closed[0]}: {closed[1]}")
+                return
+            folder = self._folder(above)
+            if folder is None:
+                yield Missing(path)
+                return
+            try:
+                found = look(name, folder)
+                state = None if found is None else stat_of(found)
+                if state is None:
+                    yield Missing(path)
+                    return
+                if state.mode == SYMLINK:
+                    digest = _digest_of_link(name, folder, state)
+                else:
+                    digest = yield from _reading(name, folder, state, from_the_device=True)
+            finally:
+                os.close(folder)
+        except FileNotFoundError:
+            yield Missing(path)
+        except OSError as error:
+            yield Left(path, _unreadable(error))
+        else:
+            yield Unstable(path) if digest is None else Found(path, state, digest)
 
     def _rescan_one(self, path: TreePath, name: str, folder: int | None, known: Known) -> Iterator[Sight]:
         found = None if folder is None or left_out(path) else look(name, folder)
@@ -209,13 +244,28 @@ def _unreadable(error: OSError) -> str:
 
 def _digest(name: str, folder: int, state: Stat) -> Digest | None:
     """The digest of the file in exactly this state; None when it is in another, or came into one while being read."""
+    reading = _reading(name, folder, state)
+    while True:
+        try:
+            next(reading)
+        except StopIteration as ended:
+            return cast("Digest | None", ended.value)
+
+
+def _reading(
+    name: str, folder: int, state: Stat, *, from_the_device: bool = False
+) -> Generator[int, None, Digest | None]:
+    """As `_digest`, telling how much was read after each block."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
     try:
         content = sha256()
         if stat_of(os.fstat(descriptor)) != state:
             return None
+        if from_the_device and hasattr(os, "posix_fadvise"):  # what is cached proves nothing about the device
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         while block := os.read(descriptor, _BLOCK_BYTES):
             content.update(block)
+            yield len(block)
         return Digest(content.digest()) if stat_of(os.fstat(descriptor)) == state else None
     finally:
         os.close(descriptor)

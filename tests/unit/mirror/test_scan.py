@@ -38,6 +38,46 @@ def write(ground, path, body: bytes, *, age_s=10.0):
     return file
 
 
+def reread(ground, path):
+    *read, sight = ground.scanner.reread(TreePath(path))
+    return read, sight
+
+
+def test_a_file_is_read_again_block_by_block_whatever_its_state_says(ground):
+    stat = ground.put("a", b"x" * 3_000_000)
+    (ground.root / "a").write_bytes(b"y" * 3_000_000)
+    os.utime(ground.root / "a", ns=(stat.mtime_ns, stat.mtime_ns))
+    read, sight = reread(ground, "a")
+    assert sum(read) == 3_000_000
+    assert len(read) == 3
+    assert sight == Found(TreePath("a"), ground.stat("a"), Digest(sha256(b"y" * 3_000_000).digest()))
+
+
+def test_what_is_read_again_may_be_a_link_or_gone_or_closed_by_now(ground):
+    (ground.root / "link").symlink_to("../outside/canary")
+    assert reread(ground, "link") == (
+        [],
+        Found(TreePath("link"), ground.stat("link"), Digest(sha256(b"../outside/canary").digest())),
+    )
+    (ground.root / "d").mkdir()
+    for path in ("no", "no/such", "d", "link/x"):
+        assert reread(ground, path) == ([], Missing(TreePath(path)))
+    (ground.root / "d" / ".relay").mkdir()
+    (ground.root / "d" / "a").write_text("x")
+    _, sight = reread(ground, "d/a")
+    assert isinstance(sight, Left)
+    assert sight.name == "d/a"
+
+
+def test_a_file_that_changes_between_two_blocks_is_unstable(ground):
+    ground.put("a", b"x" * 3_000_000)
+    reading = ground.scanner.reread(TreePath("a"))
+    next(reading)
+    with (ground.root / "a").open("ab") as file:
+        file.write(b"more")
+    assert list(reading)[-1] == Unstable(TreePath("a"))
+
+
 def test_a_sweep_finds_files_and_links_with_their_digests(ground):
     write(ground, "a/b", b"one")
     (ground.root / "link").symlink_to("a/b")
