@@ -29,6 +29,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("mount", "keep a directory equal to a workspace (also: start)"),
             ("status", "every mirror: state, cause, proof of equality, the login behind it"),
             ("pull", "sync now and wait until current"),
+            ("verify", "recompute whether a mirror is equal to its workspace; --deep reads every file again"),
             ("why", "one path: its three versions, what was done about it, and what comes next"),
             ("resume", "decide what a halted mirror may not decide alone"),
             ("logs", "what a mirror's daemon wrote"),

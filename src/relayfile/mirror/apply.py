@@ -193,6 +193,7 @@ class Apply:
                     local.append(self._seen(copy, stat, node.trees.local.digest))
                     copies += 1
         self._state.trees.record(agreed, local, now_s)
+        self._state.refusals.clear_edited([one.path for one in local])
         self._state.refusals.add(refusals)
         self._state.intents.placed()
         self._state.past.note(done, now_s)

@@ -1,4 +1,4 @@
-"""The control socket of a mirror: what `relayfile status`, `pull`, `why` and `stop` speak with (wire/control.py).
+"""The control socket of a mirror: what `relayfile status`, `pull`, `verify` and others speak with (wire/control.py).
 
 A unix socket that only its owner may open. The daemon is warm, so it renders the text and the command copies bytes.
 """
@@ -16,9 +16,10 @@ from typing import Final, Protocol, Self
 from aiohttp import web
 
 from relayfile.errors import Misconfigured, RelayfileError, UsageError
-from relayfile.mirror import status, why
+from relayfile.mirror import status, verify, why
 from relayfile.mirror.picture import Progress
 from relayfile.mirror.registry import SOCKET
+from relayfile.mirror.verify import Verdict
 from relayfile.model import TreePath
 from relayfile.wire import control
 from relayfile.wire.control import Fragment
@@ -36,6 +37,9 @@ class Asked(Protocol):
 
     def current(self, deadline_s: float) -> AsyncIterator[Progress]:
         """As `Engine.current`."""
+
+    def verify(self, deadline_s: float, *, deep: bool, mend: bool) -> AsyncIterator[Progress | Verdict]:
+        """As `verify.verify`."""
 
     async def why(self, path: TreePath) -> control.Account:
         """All that the mirror knows of one path."""
@@ -71,6 +75,7 @@ class Control:
         app.router.add_get(control.STATUS, self._status)
         app.router.add_get(control.WHY, self._why)
         app.router.add_post(control.PULL, self._pull)
+        app.router.add_post(control.VERIFY, self._verify)
         app.router.add_post(control.RESUME, self._resume)
         app.router.add_post(control.READMIT, self._readmit)
         app.router.add_post(control.STOP, self._stop)
@@ -128,8 +133,26 @@ class Control:
                 await response.write(_line(status.progress(step)))
             ended["message"] = _equality(self._asked.fragment())
         except RelayfileError as error:
-            message = f"{error.message} · {error.hint}" if error.hint else error.message
-            ended = control.Ended(exit=error.exit_code, message=message)
+            ended = _failed(error)
+        except ConnectionError:  # the command that asked is gone
+            return response
+        await response.write(_line(ended))
+        await response.write_eof()
+        return response
+
+    async def _verify(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        deep, mend = (request.query.get(word) == "1" for word in ("deep", "mend"))
+        ended: control.Ended = control.Ended(exit=0, message="")
+        try:
+            async for step in self._asked.verify(_seconds(request), deep=deep, mend=mend):
+                if isinstance(step, Progress):
+                    await response.write(_line(status.progress(step)))
+                else:
+                    ended = verify.ended(step)
+        except RelayfileError as error:
+            ended = _failed(error)
         except ConnectionError:  # the command that asked is gone
             return response
         await response.write(_line(ended))
@@ -168,6 +191,11 @@ def _seconds(request: web.Request) -> float:
 
 def _line(value: control.Progress | control.Ended) -> bytes:
     return json.dumps(value).encode() + b"\n"
+
+
+def _failed(error: RelayfileError) -> control.Ended:
+    message = f"{error.message} · {error.hint}" if error.hint else error.message
+    return control.Ended(exit=error.exit_code, message=message)
 
 
 def _equality(seen: Fragment) -> str:

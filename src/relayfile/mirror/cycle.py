@@ -5,7 +5,7 @@ it in the second. A turn that fails leaves both sides as they were or as the int
 `begin`, as a restart does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Literal, TypeAlias
@@ -13,9 +13,11 @@ from typing import Final, Literal, TypeAlias
 from relayfile.client.feed import Batch
 from relayfile.core import feed
 from relayfile.core.feed import Reception, Remedy
+from relayfile.core.merge import Trees
 from relayfile.core.safety import Direction, Halt
 from relayfile.mirror import why
 from relayfile.mirror.apply import Apply, Tally
+from relayfile.mirror.audit import Audit
 from relayfile.mirror.guard import Guard
 from relayfile.mirror.local import Survey
 from relayfile.mirror.measure import Pending
@@ -61,11 +63,18 @@ class Ticket:
 
     `head` is None until the server was asked, `edits` (content by path) until the next sweep is done. An edit leaves
     when the server has it, or when a later edit took its place.
+
+    With `prove` it also waits until both trees were compared anew and found equal, at `proven`, after the mirror's
+    own sum was made from its rows again (`drifted`: it had been another one).
     """
 
-    since_s: float
+    since_s: float = 0.0
     head: int | None = None
     edits: dict[TreePath, Digest | None] | None = None
+    prove: bool = False
+    compared: int | None = None
+    proven: int | None = None
+    drifted: bool = False
 
     def reached(self, observed: int) -> bool:
         """Whether everything waited for is known on this side."""
@@ -73,8 +82,13 @@ class Ticket:
 
     @property
     def settled(self) -> bool:
-        """Whether no edit is waited for any more."""
-        return self.edits is not None and not self.edits
+        """Whether no edit is waited for any more, and the proof is there that was asked for."""
+        return self.edits is not None and not self.edits and not self.unproven
+
+    @property
+    def unproven(self) -> bool:
+        """Whether a comparison is still waited for."""
+        return self.prove and self.proven is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +168,44 @@ class Cycle:
         with self._state.faults():
             return why.account(self._state, self._guard, path, self._survey.left, self._impossible)
 
+    def audit(self) -> Audit:
+        """A pass over every file, none of it done yet.
+
+        Raises:
+            Unavailable: not now.
+        """
+        with self._state.faults():
+            return Audit(self._state, self._ports.scanner, self._survey, self._ports.clock.now)
+
+    def mend(self) -> int:
+        """The server's version is wanted back in place of every file that rotted; how many.
+
+        Raises:
+            Unavailable: not now.
+        """
+        with self._state.faults():
+            return self._state.rot.mend(self._ports.clock.now())
+
+    def differing(self, limit: int) -> tuple[int, list[tuple[Trees, str]]]:
+        """How many paths do not hold the same on both sides; some of them, each with why.
+
+        Raises:
+            Unavailable: not now.
+        """
+        with self._state.faults():
+            count, listed = self._state.measure.differing(limit)
+            why_of = dict(listed)
+            return count, [(node.trees, why_of[node.path]) for node in self._state.trees.nodes(why_of)]
+
+    def trees(self, paths: Iterable[TreePath]) -> list[Trees]:
+        """What the rows know of these paths.
+
+        Raises:
+            Unavailable: not now.
+        """
+        with self._state.faults():
+            return [node.trees for node in self._state.trees.nodes(paths)]
+
     def _turn(self, gathered: Gathered, now_s: float) -> Next:
         state = self._state
         if gathered.begin is not None:
@@ -175,13 +227,24 @@ class Cycle:
             self._apply.lost.clear()
         for ticket in gathered.tickets:
             if ticket.edits is None:
-                ticket.edits = state.measure.edits() if gathered.sweep or gathered.begin else None
+                if gathered.sweep or gathered.begin:
+                    self._begin_ticket(ticket)
             else:
                 ticket.edits = {one: what for one, what in ticket.edits.items() if state.measure.awaits(one, what)}
         more = batch.full or bool(self._survey.again) or parcel.full or tally.copies > 0 or tally.yielded > 0
         more = more or bool(parcel.settled)  # their paths waited for that
         report, again = self._report(tally, now_s, more=more)
+        for ticket in gathered.tickets:
+            if ticket.compared is not None and self._proof.compared > ticket.compared and ticket.unproven:
+                ticket.proven = self._proof.equal_at if (self._proof.equal_at or 0) >= (ticket.head or 0) else None
         return Next(report, parcel, batch.wants, reread or again)
+
+    def _begin_ticket(self, ticket: Ticket) -> None:
+        """The disk was swept: what lies on it now is what this ticket is about."""
+        ticket.edits = self._state.measure.edits()
+        if ticket.prove:
+            ticket.drifted = self._state.measure.resum()
+            ticket.compared = self._proof.compared
 
     def _begin(self, gathered: Gathered, now_s: float) -> None:
         state = self._state

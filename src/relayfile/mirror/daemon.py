@@ -34,7 +34,7 @@ from relayfile.credentials.home import Home
 from relayfile.credentials.own import Purpose
 from relayfile.credentials.profiles import named
 from relayfile.errors import Halted, LeaseHeld, LoginRequired, RelayfileError, within
-from relayfile.mirror import launch, root, status, why
+from relayfile.mirror import launch, root, status, verify, why
 from relayfile.mirror.beneath import Beneath
 from relayfile.mirror.control import Control
 from relayfile.mirror.disk import LocalDisk
@@ -46,6 +46,7 @@ from relayfile.mirror.ports import Ports, Trouble
 from relayfile.mirror.registry import Record
 from relayfile.mirror.scan import LocalScanner
 from relayfile.mirror.state import Identity, State
+from relayfile.mirror.verify import Verdict
 from relayfile.mirror.watch import LocalWatcher
 from relayfile.model import Cursor, Digest, TreePath
 from relayfile.wire import control
@@ -172,6 +173,10 @@ class _Daemon:
     def current(self, deadline_s: float) -> AsyncIterator[Progress]:
         """As `Engine.current`."""
         return self._engine.current(deadline_s)
+
+    def verify(self, deadline_s: float, *, deep: bool, mend: bool) -> AsyncIterator[Progress | Verdict]:
+        """As `verify.verify`."""
+        return verify.verify(self._engine, deadline_s, deep=deep, mend=mend)
 
     async def why(self, path: TreePath) -> control.Account:
         """All that the mirror knows of one path."""

@@ -85,8 +85,10 @@ class Engine:
             self._board.check(None)
             await self._board.news()
 
-    async def current(self, deadline_s: float) -> AsyncIterator[Progress]:
+    async def current(self, deadline_s: float, ticket: Ticket | None = None) -> AsyncIterator[Progress]:
         """Progress until the head and the local edits as of now are on both sides; then it ends.
+
+        With a `ticket` of its own whoever waits can ask for a proof.
 
         Raises:
             Unavailable: `deadline_s` passed first; or code `paths_refused`: all that is left was tried, and refused.
@@ -95,7 +97,8 @@ class Engine:
         """
         clock = self._ports.clock
         began_s = clock.monotonic()
-        ticket = Ticket(began_s)
+        ticket = ticket or Ticket()
+        ticket.since_s = began_s
         self._inbox.tickets.append(ticket)
         self._inbox.sweep = True
         if self._due.refused_s is not None:
@@ -205,7 +208,8 @@ class Engine:
                 continue
             if report.unstable or report.damaged:
                 self._wake.set()
-            unproven = report.equal is None and comparable(report.stream, report.pending)
+            asked = report.equal is None or any(ticket.unproven for ticket in self._inbox.tickets)
+            unproven = asked and comparable(report.stream, report.pending)
             if unproven and self._reader.connection == "live" and self._proofs.parcel is None:
                 self._proofs.send(clock.monotonic())
 

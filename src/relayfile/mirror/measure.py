@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import apsw
 
 from relayfile.core import digest as tree_digest
+from relayfile.mirror.refusals import ROTTED
 from relayfile.mirror.trees import DOWN, UP
 from relayfile.model import Digest, TreePath
 
@@ -91,6 +92,20 @@ class Measure:
             if r_digest is not None:
                 total += tree_digest.leaf(path, r_digest, r_mode)
         return (total % (1 << 256)).to_bytes(32, "big")
+
+    def differing(self, limit: int) -> tuple[int, list[tuple[TreePath, str]]]:
+        """How many paths do not hold the same on both sides, without those left out for good; some, each with why."""
+        differ = (
+            " FROM node LEFT JOIN refused ON refused.path = node.path AND refused.side = CASE"  # noqa: S608 - our own text
+            f" WHEN {DOWN} THEN 'down' ELSE 'up' END WHERE (l_digest IS NOT r_digest OR l_mode IS NOT r_mode)"
+            " AND NOT EXISTS (SELECT 1 FROM refused AS out WHERE out.path = node.path AND lasting AND code <> ?1)"
+        )
+        count = self._db.execute(f"SELECT count(*){differ}", (ROTTED,)).get
+        rows = self._db.execute(
+            f"SELECT node.path, coalesce(reason, ?3){differ} ORDER BY node.path LIMIT ?2",
+            (ROTTED, limit, "not on both sides yet"),
+        )
+        return count, [(TreePath(path), why) for path, why in rows]
 
     def resum(self) -> bool:
         """The kept sum is that of the rows; whether it had drifted (R20: before the server is blamed)."""

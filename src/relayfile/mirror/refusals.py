@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import apsw
 
 from relayfile.mirror.ports import CLOSED
 from relayfile.model import TreePath
 
+ROTTED: Final = "rotted"
+"""Files that changed without an edit (`mirror.rot`). Only a placement or an edit of their owner ends it."""
 Side: TypeAlias = Literal["down", "up"]
 
 
@@ -40,9 +42,11 @@ class Refusals:
         )
 
     def clear(self, paths: Sequence[TreePath]) -> None:
-        """The server changed these paths, so whatever was refused of them is decided anew."""
+        """The server changed these paths, so what was refused of them is decided anew; but what rotted stays so."""
         if self._any():
-            self._db.executemany("DELETE FROM refused WHERE path = ?", [(path,) for path in paths])
+            self._db.executemany(
+                "DELETE FROM refused WHERE path = ? AND code <> ?", [(path, ROTTED) for path in paths]
+            )
 
     def clear_edited(self, paths: Sequence[TreePath]) -> None:
         """These files were edited: the server is asked anew, unless it is a path we may not see (R22) or not keep."""

@@ -20,6 +20,7 @@ from relayfile.mirror.measure import Measure
 from relayfile.mirror.overlaps import Overlaps
 from relayfile.mirror.past import Past
 from relayfile.mirror.refusals import Refusals
+from relayfile.mirror.rot import Rot
 from relayfile.mirror.trees import TreeRows
 from relayfile.model import Cursor
 
@@ -85,6 +86,7 @@ class State:
         self.overlaps = Overlaps(connection)
         self.measure = Measure(connection)
         self.past = Past(connection)
+        self.rot = Rot(connection)
 
     @classmethod
     def open(cls, path: Path, identity: Identity) -> "State":

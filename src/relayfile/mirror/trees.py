@@ -15,7 +15,7 @@ from relayfile.core import paths
 from relayfile.core.merge import Trees
 from relayfile.mirror.overlaps import Overlaps
 from relayfile.mirror.ports import Found, Missing
-from relayfile.mirror.refusals import Refusal, Refusals
+from relayfile.mirror.refusals import ROTTED, Refusal, Refusals
 from relayfile.model import Change, Digest, Put, Stat, TreePath, Version
 
 UNKNOWN: Final = Stat(0, 0, 0, 0, 0, "644")
@@ -119,8 +119,8 @@ class TreeRows:
         unseen = "r_generation < ?1 AND r_digest IS NOT NULL AND NOT (r_revision > ?2 AND r_revision <= ?3)"
         with self._db:
             self._db.execute(
-                f"DELETE FROM refused WHERE path IN (SELECT path FROM node WHERE {unseen})",  # noqa: S608 - our own text
-                (generation, position, acknowledged),
+                f"DELETE FROM refused WHERE path IN (SELECT path FROM node WHERE {unseen}) AND code <> ?4",  # noqa: S608
+                (generation, position, acknowledged, ROTTED),
             )
             self._db.execute(
                 "UPDATE node SET r_revision = ?2, r_digest = NULL, r_size = NULL, r_mode = NULL, r_generation = ?1"  # noqa: S608

@@ -17,7 +17,6 @@ from relayfile.model import Stat, TreePath, Version
 from relayfile.wire import control
 
 MOST_DECISIONS: Final = 20
-_SHORT: Final = 12
 _DONE: Final[Mapping[Did, str]] = {
     "placed": "took rev_{revision} from the server",
     "removed": "removed it here, as the workspace had at rev_{revision}",
@@ -87,17 +86,19 @@ def fields(told: Account) -> control.Account:
     trees = told.trees
     return control.Account(
         path=f"/{trees.path}",
-        base=_version(trees.base),
-        local=_version(trees.local),
-        remote=_version(trees.remote),
+        base=control.version(trees.base),
+        local=control.version(trees.local),
+        remote=control.version(trees.remote),
         modified_at=None if told.stat is None else control.timestamp(told.stat.mtime_ns / 1e9),
         deleted_revision=told.deleted_at,
         refused=[
             control.Refusal(side=one.side, code=one.code, reason=one.reason, lasting=one.lasting)
             for one in told.refused
         ],
-        sent=None if told.sent is None else control.Sent(over=told.sent.over, version=_version(told.sent.version)),
-        placing=_version(told.placing),
+        sent=None
+        if told.sent is None
+        else control.Sent(over=told.sent.over, version=control.version(told.sent.version)),
+        placing=control.version(told.placing),
         decisions=[
             control.Decision(
                 at=control.timestamp(at_s) or "", did=one.did, revision=one.revision, message=sentence(one)
@@ -111,20 +112,20 @@ def fields(told: Account) -> control.Account:
 
 def text(told: control.Account) -> str:
     """The account for people."""
-    remote = _line(told["remote"])
+    remote = control.line(told["remote"])
     if told["deleted_revision"] is not None:
         remote = f"deleted at rev_{told['deleted_revision']}"
-    local = _line(told["local"]) + (f"  modified {told['modified_at']}" if told["modified_at"] else "")
-    lines = [told["path"], f"  server: {remote}", f"  here:   {local}", f"  base:   {_line(told['base'])}"]
+    local = control.line(told["local"]) + (f"  modified {told['modified_at']}" if told["modified_at"] else "")
+    lines = [told["path"], f"  server: {remote}", f"  here:   {local}", f"  base:   {control.line(told['base'])}"]
     if told["files_below"]:
         lines.append(f"  a folder here, with {told['files_below']:,} files below it: ask for one of them")
     for one in told["refused"]:
         where = "here" if one["side"] == "down" else "by the server"
         lines.append(f"  refused {where}: {one['reason']} ({'for good' if one['lasting'] else 'for now'})")
     if told["sent"] is not None:
-        lines.append(f"  sent and not answered yet: {_line(told['sent']['version'], 'a deletion')}")
+        lines.append(f"  sent and not answered yet: {control.line(told['sent']['version'], 'a deletion')}")
     if told["placing"] is not None:
-        lines.append(f"  being placed: {_line(told['placing'])}")
+        lines.append(f"  being placed: {control.line(told['placing'])}")
     lines.append(f"  next:   {told['next']}")
     lines += [f"  {one['at']}  {one['message']}" for one in told["decisions"]]
     return "".join(f"{line}\n" for line in lines)
@@ -137,22 +138,3 @@ def sentence(done: Decision) -> str:
 
 def _named(known: str, path: TreePath, reason: str) -> str:
     return reason if known == path else f"{known}: {reason}"
-
-
-def _version(version: Version | None) -> control.Version | None:
-    if version is None:
-        return None
-    return control.Version(
-        revision=version.revision or None,
-        digest=version.digest.hex() if version.digest else None,
-        size=version.size,
-        mode=version.mode,
-    )
-
-
-def _line(version: control.Version | None, nothing: str = "nothing") -> str:
-    if version is None:
-        return nothing
-    revision = f"rev_{version['revision']}  " if version["revision"] else ""
-    digest = version["digest"][:_SHORT] if version["digest"] else "content not known"
-    return f"{revision}{digest}  {version['size']:,} bytes  {version['mode']}"

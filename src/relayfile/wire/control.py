@@ -3,6 +3,7 @@
     GET  /status?format=text|json&width=N&color=0|1   this mirror's fragment, as text or as one JSON object
     GET  /health                                      {"ok": true, "pid": N, "mirror": ID}
     POST /pull                                        NDJSON: Progress lines, then one Ended line
+    POST /verify?deep=0|1&mend=0|1                    NDJSON: Progress lines, then one Verdict or Ended line
     GET  /why?path=PATH&format=text|json              the Account of one path of the workspace
     POST /stop                                        {"stopping": true}; the process ends soon after
     POST /resume?deletes=accept|restore               {"deletes": …}; what the delete brake holds is decided (R30)
@@ -15,10 +16,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict
 
+from relayfile import model
+
+_DIGEST_SHOWN: Final = 12
 HEALTH: Final = "/health"
 STATUS: Final = "/status"
 PULL: Final = "/pull"
 WHY: Final = "/why"
+VERIFY: Final = "/verify"
 STOP: Final = "/stop"
 RESUME: Final = "/resume"
 READMIT: Final = "/readmit"
@@ -69,6 +74,46 @@ class Version(TypedDict):
     digest: str | None
     size: int
     mode: str
+
+
+def version(known: model.Version | None) -> Version | None:
+    """A version of the mirror's trees, as it travels."""
+    if known is None:
+        return None
+    digest = known.digest.hex() if known.digest else None
+    return Version(revision=known.revision or None, digest=digest, size=known.size, mode=known.mode)
+
+
+def line(known: Version | None, nothing: str = "nothing") -> str:
+    """A version for people."""
+    if known is None:
+        return nothing
+    revision = f"rev_{known['revision']}  " if known["revision"] else ""
+    digest = known["digest"][:_DIGEST_SHOWN] if known["digest"] else "content not known"
+    return f"{revision}{digest}  {known['size']:,} bytes  {known['mode']}"
+
+
+class Difference(TypedDict):
+    """A path that does not hold the same on the disk and on the server; null: nothing there, or nothing readable."""
+
+    path: str
+    why: str
+    disk: Version | None
+    server: Version | None
+
+
+class Verdict(Ended):
+    """The last line of a verification. `equal_to` is a position, and null unless everything is equal; `files_read` is
+    null unless every file was read again; `sum_mended`: the sum that the mirror keeps was wrong.
+    """
+
+    equal_to: int | None
+    files_read: int | None
+    bytes_read: int
+    mended: int
+    sum_mended: bool
+    differences: Sequence[Difference]
+    differences_count: int
 
 
 class Refusal(TypedDict):

@@ -154,6 +154,33 @@ def test_why_of_a_whole_mirror_of_no_mirror_and_of_a_stopped_one_says_what_to_do
     assert f"relayfile mount {record.directory}" in capsys.readouterr().err
 
 
+def test_verify_prints_what_differs_and_exits_6(home, place, capsys):
+    version = {"revision": 3, "digest": "ab" * 32, "size": 1234, "mode": "644"}
+    told = {"exit": 6, "message": "2 paths differ", "equal_to": None, "differences_count": 2}
+    told["differences"] = [{"path": "/a\x1b", "why": "rotten", "disk": None, "server": version}]
+    with StandIn(place, "m", f"{PROGRESS}\n{json.dumps(told)}\n".encode()) as daemon:
+        assert main.run(["verify", "--deep", "--mend"]) == 6
+        said = capsys.readouterr().out
+        assert main.run(["verify", "--json"]) == 6
+    assert daemon.asked == [f"POST /verify?deep={flag}&mend={flag} HTTP/1.0" for flag in (1, 0)]
+    assert said.splitlines()[0] == f"{place / 'm'}: 2 paths differ"
+    assert "server: rev_3  abababababab  1,234 bytes  644" in said
+    assert "here:   nothing" in said
+    assert "and 1 more" in said
+    assert "\x1b" not in said
+    assert json.loads(capsys.readouterr().out) == [
+        {"directory": str(place / "m"), "mirror": "m", **told, "hint": None}
+    ]
+
+
+@pytest.mark.parametrize("code", [0, 4, 75])
+def test_verify_exits_as_the_mirror_ended(home, place, code, capsys):
+    with StandIn(place, "m", ended(code)):
+        assert main.run(["verify"]) == code
+    assert "current" in capsys.readouterr().out
+    assert main.run(["verify"]) == 75, "it is stopped"
+
+
 def test_logs_shows_the_end_of_the_log_and_follows_it_over_a_rotation(home, place):
     record = add(home, place, "m")
     log = home.mirror(record.id) / "log"

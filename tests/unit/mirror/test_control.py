@@ -8,11 +8,13 @@ import aiohttp
 import pytest
 
 from relayfile.credentials.home import SECRETS_MARK, Home
-from relayfile.errors import Halted, Unavailable
+from relayfile.errors import Halted, LoginRequired, Unavailable
 from relayfile.mirror import registry, status
 from relayfile.mirror.control import Control
 from relayfile.mirror.picture import Picture, Progress
 from relayfile.mirror.registry import Record
+from relayfile.mirror.verify import Difference, Verdict
+from relayfile.model import Digest, TreePath, Version
 from relayfile.wire import control
 
 RECORD = Record("m1", "rw_1", "acme", "/work/acme", "http://one")
@@ -30,6 +32,24 @@ class Daemon:
         yield Progress(1, 2, 10, 20, 5.0)
         if self.error:
             raise self.error
+
+    async def verify(self, deadline_s, *, deep, mend):
+        self.asked.append((deadline_s, deep, mend))
+        yield Progress(1, 2, 10, 20)
+        if self.error:
+            raise self.error
+        known = Version(3, Digest(b"d" * 32), 9, "644")
+        yield Verdict(
+            equal_to=7,
+            differences=[Difference(TreePath("a"), "rotten", None, known)],
+            count=1,
+            files=2,
+            size_bytes=20,
+            mended=0,
+            drifted=False,
+            not_kept=1,
+            halted=None,
+        )
 
     async def why(self, path):
         self.asked.append(path)
@@ -129,6 +149,36 @@ async def test_a_path_is_accounted_for_as_text_or_json(http, daemon):
     async with http.get("/why?path=a") as answer:
         assert (answer.status, await answer.text()) == (503, "the disk is full\n")
     assert daemon.asked == ["a b/ä", "a", "a"]
+
+
+async def test_a_verification_tells_its_progress_and_then_its_verdict(http, daemon):
+    async with http.post("/verify?deep=1&mend=0&deadline_s=9") as answer:
+        lines = [json.loads(line) for line in (await answer.text()).splitlines()]
+    assert daemon.asked == [(9.0, True, False)]
+    assert lines[0]["files_done"] == 1
+    assert lines[1] == {
+        "exit": 6,
+        "message": "1 path differs from evt_7 (1 path not kept here); 2 files read again",
+        "equal_to": None,
+        "files_read": 2,
+        "bytes_read": 20,
+        "mended": 0,
+        "sum_mended": False,
+        "differences": [
+            {
+                "path": "/a",
+                "why": "rotten",
+                "disk": None,
+                "server": {"revision": 3, "digest": "64" * 32, "size": 9, "mode": "644"},
+            }
+        ],
+        "differences_count": 1,
+    }
+    daemon.error = LoginRequired("sign in", hint="`relayfile login`")
+    async with http.post("/verify") as answer:
+        last = json.loads((await answer.text()).splitlines()[-1])
+    assert last == {"exit": 4, "message": "sign in · `relayfile login`"}
+    assert daemon.asked[1][1:] == (False, False)
 
 
 async def test_decisions_and_the_end_reach_the_daemon(http, daemon):

@@ -2,7 +2,6 @@
 
 import pytest
 
-from relayfile.core import safety
 from relayfile.mirror import why
 from relayfile.mirror.ports import Left, Refused
 from relayfile.model import TreePath
@@ -92,8 +91,7 @@ def test_an_edit_that_was_sent_is_told_until_it_is_answered(mirror, server):
     assert "sent and not answered yet" in why.text(account)
 
 
-def test_deletions_that_wait_for_a_person_are_told_as_held_back(mirror, server, monkeypatch):
-    monkeypatch.setattr(safety, "suspicious", lambda *_, **__: True)
+def test_deletions_that_wait_for_a_person_are_told_as_held_back(mirror, server):
     for name in "abc":
         server.write(name, b"1")
     mirror.run()

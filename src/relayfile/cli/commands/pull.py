@@ -2,6 +2,8 @@
 
 import argparse
 import json
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from relayfile.cli import mirrors
 from relayfile.cli.context import Context
@@ -32,45 +34,66 @@ def arguments(parser: Parser) -> None:
 
 def run(asked: argparse.Namespace, context: Context) -> int:
     """Each mirror has either become current or said why not."""
-    chosen = mirrors.chosen(context.home, asked.directories)
+    ended = []
+    for row in each_ended(context, asked.directories, control.PULL):
+        hint = row["hint"]
+        context.output.say(f"{row['directory']}: {row['message']}" + (f"\n  next: {hint}" if hint else ""))
+        ended.append(row)
+    context.output.data(ended, "")
+    return gravest({row["exit"] for row in ended})
+
+
+def each_ended(context: Context, directories: Sequence[str], target: str) -> Iterator[dict[str, Any]]:
+    """Of each mirror that is meant: which it is, the last line of its daemon, and what to do next, if it failed.
+
+    Raises:
+        NotFound: there is no such mirror.
+        RelayfileError: the only one failed, as `until_ended`.
+    """
+    chosen = mirrors.chosen(context.home, directories)
     if not chosen:
         raise mirrors.no_mirror()
-    ended: list[dict[str, object]] = []
-    codes: set[int] = set()
     for record in chosen:
         hint = None
         try:
-            last = until_current(context, record)
+            last = until_ended(context, record, target)
         except RelayfileError as error:
             if len(chosen) == 1:
                 raise
-            last, hint = control.Ended(exit=error.exit_code, message=error.message), error.hint
-        codes.add(last["exit"])
-        context.output.say(f"{record.directory}: {last['message']}" + (f"\n  next: {hint}" if hint else ""))
-        ended.append({"directory": record.directory, "mirror": record.id, **last, "hint": hint})
-    context.output.data(ended, "")
+            last, hint = {"exit": error.exit_code, "message": error.message}, error.hint
+        yield {"directory": record.directory, "mirror": record.id, **last, "hint": hint}
+
+
+def gravest(codes: set[int]) -> int:
+    """The exit code of a command that ended with these for its mirrors."""
     return next((code for code in _GRAVEST_FIRST if code in codes), max(codes))
 
 
 def until_current(context: Context, record: Record) -> control.Ended:
-    """How the pull of one mirror ended; its progress was shown.
+    """How the pull of one mirror ended. Raises as `until_ended`."""
+    last = until_ended(context, record, control.PULL)
+    return control.Ended(exit=last["exit"], message=last["message"])
+
+
+def until_ended(context: Context, record: Record, target: str) -> dict[str, Any]:
+    """The last line of what one mirror was asked for; its progress was shown.
 
     Raises:
         Unavailable: code `mirror_stopped`, or `daemon_silent`: the daemon went away meanwhile.
         Halted: code `root_replaced`: so did its directory.
     """
-    answer = mirrors.ask(context.home, record, "POST", control.PULL, None)
+    answer = mirrors.ask(context.home, record, "POST", target, None)
     with context.output.progress(record.workspace_name) as bar:
         for line in answer.lines():
             told = json.loads(line)
             if "exit" in told:
                 answer.close()
-                return control.Ended(exit=told["exit"], message=told["message"])
+                return dict(told)
             bar.at(told["files_done"], told["files_total"], told["bytes_done"], told["bytes_total"])
     if not mirrors.in_place(record):
         raise mirrors.stopped(context.home, record)
     raise Unavailable(
-        f"the daemon of {record.directory} ended while it was asked to become current. Nothing it did is lost.",
+        f"the daemon of {record.directory} ended while it was asked. Nothing it did is lost.",
         code="daemon_silent",
         hint=f"`relayfile status` shows it, `relayfile mount {record.directory}` starts it again",
     )
