@@ -12,8 +12,8 @@ from relayfile.mirror.ports import Found, Left, Scanner, Sight
 from relayfile.mirror.state import State
 from relayfile.model import TreePath
 
-PIECE_FILES: Final = 256
-PIECE_BYTES: Final = 8 * 1024 * 1024
+PIECE_FILES: Final = 64
+PIECE_BYTES: Final = 4 * 1024 * 1024
 MOST_LISTED: Final = 1_000
 
 

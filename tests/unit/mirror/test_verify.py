@@ -53,6 +53,23 @@ async def test_a_sum_that_drifted_is_made_anew_from_the_rows_and_said(tmp_path):
         assert not (await verdict(mirror))[1]["sum_mended"]
 
 
+async def test_an_answer_of_the_server_that_the_mirror_had_overtaken_is_asked_for_again(tmp_path):
+    async with LiveMirror(tmp_path / "s", served()) as mirror:
+        stale = await mirror.api.digest()
+        mirror.api.write("f3", b"3")
+        await mirror.until(lambda picture: picture.observed == 4 and equal(picture))
+        answer, asked = mirror.api.digest, []
+
+        async def digest():
+            asked.append(1)
+            return stale if len(asked) == 1 else await answer()
+
+        mirror.api.digest = digest
+        _, ended = await verdict(mirror)
+        assert (ended["exit"], ended["equal_to"]) == (0, 4)
+        assert len(asked) > 1
+
+
 async def test_it_asks_the_server_anew_although_the_mirror_believes_itself_equal(tmp_path):
     async with LiveMirror(tmp_path / "s", served()) as mirror:
         await mirror.until(equal)
@@ -113,6 +130,7 @@ async def test_rotten_bytes_survive_what_the_server_does_and_are_never_sent_over
         await mirror.until(lambda picture: picture.observed >= 4 and equal(picture))
         assert mirror.server.text().get("f1") == (None if deleted else b"theirs")
         assert b"?" in mirror.disk.text().values()
+        assert ("f1" in dict(mirror.engine.picture().not_kept)) is deleted
         assert (await verdict(mirror))[1]["exit"] == (6 if deleted else 0)
 
 
