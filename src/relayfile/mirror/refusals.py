@@ -35,10 +35,12 @@ class Refusals:
         self._db = connection
 
     def add(self, refusals: Sequence[Refusal]) -> None:
-        """These paths wait, or are left out, each in its direction."""
+        """These paths wait, or are left out, each in its direction. What rotted stays so: never tried again."""
         self._db.executemany(
-            "INSERT OR REPLACE INTO refused (path, side, code, reason, lasting) VALUES (?, ?, ?, ?, ?)",
-            [(one.path, one.side, one.code, one.reason, one.lasting) for one in refusals],
+            "INSERT INTO refused (path, side, code, reason, lasting) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (path, side) DO UPDATE"
+            " SET code = excluded.code, reason = excluded.reason, lasting = excluded.lasting WHERE code <> ?",
+            [(one.path, one.side, one.code, one.reason, one.lasting, ROTTED) for one in refusals],
         )
 
     def clear(self, paths: Sequence[TreePath]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from relayfile.errors import Damaged, Misconfigured, Unavailable
 from relayfile.mirror.past import Decision
 from relayfile.mirror.ports import Found
+from relayfile.mirror.refusals import ROTTED, Refusal
 from relayfile.mirror.state import Identity, State
 from relayfile.mirror.trees import DOWN, UP
 from relayfile.model import Cursor, Delete, Digest, Put, Stat, TreePath
@@ -159,6 +160,15 @@ def test_a_state_of_an_older_version_opens_with_what_it_knew_and_gains_what_is_n
     opened.close()
     State.open(tmp_path / "new.db", MINE).close()
     assert tables(tmp_path / "old.db") == tables(tmp_path / "new.db")
+
+
+def test_a_later_refusal_never_makes_a_rotten_file_one_that_is_tried_again(state):
+    refusals = state.refusals
+    refusals.add([Refusal(TreePath("a"), "up", "overtaken", "newer", lasting=False)])
+    refusals.add([Refusal(TreePath("a"), "up", ROTTED, "rotten", lasting=True)])
+    refusals.add([Refusal(TreePath("a"), "up", "overtaken", "newer", lasting=False)])
+    refusals.retry()
+    assert [one.code for one in refusals.of(TreePath("a"))] == [ROTTED]
 
 
 def test_the_newest_decisions_are_kept_and_the_oldest_dropped(state, monkeypatch):
