@@ -1,6 +1,7 @@
 """Names: which paths a mirror leaves out, which clash where case is folded, how a conflict copy is called."""
 
 import datetime as dt
+import re
 import unicodedata
 from typing import Final
 
@@ -9,6 +10,9 @@ from relayfile.model import MAX_PATH_BYTES, MAX_SEGMENT_BYTES, Digest, TreePath
 _PRIVATE: Final = ".relay"
 _CLOSING: Final = ".relayfile-secrets"
 """The name of `credentials/home`, which is above this layer; a test holds the two together."""
+_COPY_NAME: Final = re.compile(
+    r"(?P<stem>.+) \(conflict [^ ()]+ \d{4}-\d\d-\d\d [0-9a-f]{8}\)(?P<ending>\.[^.]*)?", re.DOTALL
+)
 _VERSION_CONTROL: Final = frozenset({".git", ".hg", ".svn", ".bzr", "_darcs", ".jj"})
 _INSTALLED: Final = "node_modules"
 _EVERYWHERE: Final = frozenset({*_VERSION_CONTROL, _INSTALLED})
@@ -75,6 +79,13 @@ def conflict_copy(path: TreePath, host: str, at_s: float, digest: Digest) -> Tre
         extension = _cut(extension, 40)
         stem = _cut(stem, room - len((dot + extension).encode()))
     return TreePath.parse(f"{folder}{slash}{stem}{mark}{dot}{extension}")
+
+
+def before_conflict(copy: TreePath) -> TreePath:
+    """The path whose content `copy`, a conflict copy, holds, as far as its name tells; other paths are themselves."""
+    folder, slash, name = copy.rpartition("/")
+    found = _COPY_NAME.fullmatch(name)
+    return TreePath(f"{folder}{slash}{found['stem']}{found['ending'] or ''}") if found else copy
 
 
 def _plain(host: str) -> str:

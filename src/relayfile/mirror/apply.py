@@ -99,7 +99,7 @@ class Apply:
                 if isinstance(step, SetAside):
                     copies.append((step.path, step.copy, node.revision))
         self._state.intents.place((step.path, step.version) for step in batch.steps if isinstance(step, Place))
-        self._state.intents.set_aside(copies, now_s)
+        self._state.conflicts.set_aside(copies, now_s)
         return batch
 
     def carry_out(self, batch: Batch, now_s: float) -> Tally:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final, Literal, TypeAlias
 
 from relayfile.client.feed import Batch
-from relayfile.core import feed
+from relayfile.core import feed, paths
 from relayfile.core.feed import Reception, Remedy
 from relayfile.core.merge import Trees
 from relayfile.core.safety import Direction, Halt
@@ -24,12 +24,13 @@ from relayfile.mirror.measure import Pending
 from relayfile.mirror.ports import Ports
 from relayfile.mirror.proof import Proof
 from relayfile.mirror.refusals import Refusal
+from relayfile.mirror.resolve import Decision, Inquiry, Resolve
 from relayfile.mirror.state import Counters, State, Stream
 from relayfile.mirror.upload import Answer, Parcel, Upload
 from relayfile.mirror.why import Account
 from relayfile.model import Cursor, Digest, Put, TreePath
 
-Order: TypeAlias = Literal["accept_deletes", "restore_deletes"]
+Order: TypeAlias = Literal["accept_deletes", "restore_deletes"] | Decision | Inquiry
 MOST_LISTED: Final = 1_000
 
 
@@ -136,6 +137,7 @@ class Cycle:
         self._survey = Survey(state, ports.scanner)
         self._apply = Apply(state, ports.disk, self._guard, self._survey, ports.host)
         self._upload = Upload(state, ports, self._guard, self._survey)
+        self._resolve = Resolve(state, ports.disk, self._survey)
         self._proof = Proof(state)
         self._observed = False
         self._impossible: dict[str, str] = {}
@@ -222,6 +224,7 @@ class Cycle:
             if gathered.may_push:
                 parcel = self._upload.prepare(stream, now_s, observed=self._observed)
         tally = self._apply.carry_out(batch, now_s)
+        resolved = self._hear(gathered.orders, now_s)
         if not batch.full:
             self._apply.bodies.clear()
             self._apply.lost.clear()
@@ -232,7 +235,7 @@ class Cycle:
             else:
                 ticket.edits = {one: what for one, what in ticket.edits.items() if state.measure.awaits(one, what)}
         more = batch.full or bool(self._survey.again) or parcel.full or tally.copies > 0 or tally.yielded > 0
-        more = more or bool(parcel.settled)  # their paths waited for that
+        more = more or bool(parcel.settled) or resolved  # their paths waited for that; an edit to push
         report, again = self._report(tally, now_s, more=more)
         for ticket in gathered.tickets:
             if ticket.compared is not None and self._proof.compared > ticket.compared and ticket.unproven:
@@ -246,6 +249,16 @@ class Cycle:
             ticket.drifted = self._state.measure.resum()
             ticket.compared = self._proof.compared
 
+    def _hear(self, orders: Sequence[Order], now_s: float) -> bool:
+        """What was asked about conflicts is answered and what was decided carried out; whether anything was."""
+        decided = False
+        for order in orders:
+            if isinstance(order, Decision) and order.verdict is None:
+                order.verdict, decided = self._resolve.carry_out(order, now_s), True
+            elif isinstance(order, Inquiry):
+                order.answer = self._state.conflicts.open()
+        return decided
+
     def _begin(self, gathered: Gathered, now_s: float) -> None:
         state = self._state
         if gathered.begin == "start":
@@ -253,7 +266,7 @@ class Cycle:
         copies = self._ports.disk.recover(state.intents.placing())
         self._survey.sweep(now_s)
         with state.transaction():
-            state.intents.set_aside(((copy, copy, 0) for copy in copies), now_s)
+            state.conflicts.set_aside(((paths.before_conflict(copy), copy, 0) for copy in copies), now_s)
             state.intents.placed()
         self._upload.orphans = [entry for entry in state.intents.sent() if entry.key not in gathered.flying]
         self._apply.bodies.clear()
@@ -262,11 +275,10 @@ class Cycle:
     def _gather(self, gathered: Gathered, now_s: float) -> bool:
         """What came in besides the log; whether the feed must begin again at 0."""
         state = self._state
-        for order in gathered.orders:
-            if order == "accept_deletes":
-                self._guard.accept()
-            else:
-                self._guard.restore()
+        if "accept_deletes" in gathered.orders:
+            self._guard.accept()
+        if "restore_deletes" in gathered.orders:
+            self._guard.restore()
         if gathered.retry:
             state.refusals.retry()
         if gathered.answer is not None:

@@ -15,6 +15,7 @@ from relayfile.client.feed import Batch
 from relayfile.core import schedule
 from relayfile.errors import CursorExpired, Damaged, RelayfileError, Unavailable
 from relayfile.mirror.board import Board
+from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.courier import Courier
 from relayfile.mirror.cycle import Cycle, Gathered, Next, Ticket
 from relayfile.mirror.inbox import Due, Errand, Inbox, load, run_errand
@@ -22,8 +23,10 @@ from relayfile.mirror.picture import Cause, Picture, Progress
 from relayfile.mirror.ports import Head, Ports
 from relayfile.mirror.proof import comparable
 from relayfile.mirror.reader import Reader
+from relayfile.mirror.resolve import Decision, Inquiry, Keep, Verdict
 from relayfile.mirror.state import State
 from relayfile.mirror.upload import Outcomes, Parcel
+from relayfile.model import TreePath
 
 T = TypeVar("T")
 
@@ -165,6 +168,24 @@ class Engine:
         """The deletions the brake holds now are undone: each side gets back what the other still has (R30)."""
         self._inbox.orders.append("restore_deletes")
         self._wake.set()
+
+    async def conflicts(self) -> list[Conflict]:
+        """Every conflict copy that lies on the disk, oldest first."""
+        inquiry = Inquiry()
+        self._inbox.orders.append(inquiry)
+        self._wake.set()
+        while inquiry.answer is None:
+            await self._board.news()
+        return inquiry.answer
+
+    async def resolve(self, copy: TreePath, keep: Keep) -> Verdict:
+        """What came of keeping `keep` of that conflict; what is to be sent because of it is on its way."""
+        decision = Decision(copy, keep)
+        self._inbox.orders.append(decision)
+        self._wake.set()
+        while decision.verdict is None:
+            await self._board.news()
+        return decision.verdict
 
     def stop(self) -> None:
         """The job `engine` ends after the turn it is in; nothing is lost, and counters are saved."""

@@ -1,4 +1,4 @@
-"""What was about to happen when the process died: place intents, push intents, and the conflict copies made.
+"""What was about to happen when the process died: place intents and push intents.
 
 An intent is written before its effect is tried and goes with the record of its outcome, in one transaction.
 """
@@ -12,7 +12,7 @@ from relayfile.model import Digest, TreePath, Version
 
 
 class Intents:
-    """The rows of `placing`, `push` and `conflict`."""
+    """The rows of `placing` and `push`."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
@@ -67,10 +67,3 @@ class Intents:
     def settle(self, entries: Iterable[Entry]) -> None:
         """The outcome of these edits is recorded."""
         self._db.executemany("DELETE FROM push WHERE key = ?", [(one.key,) for one in entries])
-
-    def set_aside(self, copies: Iterable[tuple[TreePath, TreePath, int]], at_s: float) -> None:
-        """(path, copy, revision): the copy holds what lay at the path before that revision took its place."""
-        self._db.executemany(
-            "INSERT OR IGNORE INTO conflict (copy, path, made_at, revision) VALUES (?, ?, ?, ?)",
-            [(copy, path, at_s, revision) for path, copy, revision in copies],
-        )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
+from relayfile.core.paths import before_conflict
 from relayfile.mirror.ports import Found, Left, Missing, Scanner, Unstable
 from relayfile.mirror.refusals import Refusal, Side
 from relayfile.mirror.state import State
@@ -66,9 +67,22 @@ class Survey:
             else:
                 certain.append(sight)
         changed = self._state.trees.see(certain, now_s)
+        self._note_copies(changed, now_s)
         for path in changed:
             self.again.pop(path, None)
         return changed
+
+    def _note_copies(self, changed: Iterable[TreePath], now_s: float) -> None:
+        """A conflict copy that neither side ever had was made by the disk, of a write that raced (R27)."""
+        for copy in changed:
+            path = before_conflict(copy)
+            if path == copy:
+                continue
+            nodes = {node.path: node for node in self._state.trees.nodes((copy, path))}
+            found, theirs = nodes.get(copy), nodes.get(path)
+            if found and found.stat and not found.trees.base and not found.trees.remote:
+                revision = theirs.revision if theirs else 0
+                self._state.conflicts.set_aside([(path, copy, revision)], now_s)
 
     def _give_up_circling(self, changed: set[TreePath]) -> None:
         stuck = [path for path in self.again if path not in changed and path not in self.unstable]

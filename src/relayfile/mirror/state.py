@@ -15,6 +15,7 @@ import apsw
 
 from relayfile.errors import Damaged, Misconfigured, Unavailable
 from relayfile.mirror.brake import Brake
+from relayfile.mirror.conflicts import Conflicts
 from relayfile.mirror.intents import Intents
 from relayfile.mirror.measure import Measure
 from relayfile.mirror.overlaps import Overlaps
@@ -81,6 +82,7 @@ class State:
         self._db = connection
         self.trees = TreeRows(connection)
         self.intents = Intents(connection)
+        self.conflicts = Conflicts(connection)
         self.brake = Brake(connection)
         self.refusals = Refusals(connection)
         self.overlaps = Overlaps(connection)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayfile.core.paths import conflict_copy, fold_key, left_out, left_out_folder
+from relayfile.core.paths import before_conflict, conflict_copy, fold_key, left_out, left_out_folder
 from relayfile.credentials.home import SECRETS_MARK
 from relayfile.model import MAX_PATH_BYTES, Digest, TreePath
 
@@ -101,3 +101,10 @@ def test_every_path_has_a_legal_copy_beside_it(segments, host):
     assert copy.rpartition("/")[0] == path.rpartition("/")[0]
     assert len(copy.encode()) <= MAX_PATH_BYTES
     assert copy != path
+
+
+@pytest.mark.parametrize("name", ["a.txt", "deep/er/a.tar.gz", ".hidden", "no extension", "a (conflict b) c.txt"])
+def test_the_name_of_a_copy_tells_which_path_it_was(name):
+    copy = conflict_copy(TreePath(name), "host.lan", AT, DIGEST)
+    assert before_conflict(copy) == name
+    assert before_conflict(TreePath(name)) == name

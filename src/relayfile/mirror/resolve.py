@@ -1,0 +1,129 @@
+"""A person's word on a conflict, carried out: intend, execute, record.
+
+Mine: the copy's content is placed at the path, then the copy goes. Theirs: the copy goes. Both: the copy stays and
+is an ordinary file. What is replaced or removed lies in the mirror's trash for a while; and nothing is replaced that
+the server does not have. A process that dies between two steps leaves the conflict open, so the word is given again.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final, Literal, TypeAlias
+
+from relayfile.mirror.conflicts import Conflict
+from relayfile.mirror.local import Survey
+from relayfile.mirror.ports import Changed, Disk, Done, Found, Missing, Place, Refused, Remove
+from relayfile.mirror.state import State
+from relayfile.mirror.trees import UNKNOWN, LocalState
+from relayfile.model import Digest, TreePath, Version
+
+Keep: TypeAlias = Literal["mine", "theirs", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a decision: resolved when there is no `code`; otherwise nothing of either side was lost."""
+
+    code: str | None = None
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Decision:
+    """What to keep of the conflict whose copy this is. `verdict` is None until a turn has carried it out."""
+
+    copy: TreePath
+    keep: Keep
+    verdict: Verdict | None = None
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """Asks for the open conflicts. `answer` is None until a turn has given it."""
+
+    answer: list[Conflict] | None = None
+
+
+RESOLVED: Final = Verdict()
+NO_CONFLICT: Final = Verdict("no_conflict", "it is no conflict any more")
+_CHANGED: Final = Verdict("changed", "it was changed just now")
+
+
+class Resolve:
+    """Carries decisions out."""
+
+    def __init__(self, state: State, disk: Disk, survey: Survey) -> None:
+        self._state = state
+        self._disk = disk
+        self._survey = survey
+
+    def carry_out(self, decision: Decision, now_s: float) -> Verdict:
+        """What came of it, recorded.
+
+        Once: harmless to repeat.
+
+        Raises:
+            Unavailable: the state or the disk did not work now.
+        """
+        conflict = self._state.conflicts.at(decision.copy)
+        if conflict is None:
+            return NO_CONFLICT
+        if decision.keep == "both":
+            self._state.conflicts.settle(decision.copy)
+            return RESOLVED
+        # What was written a moment before the word was given counts, whether a hint of it came already or not.
+        self._survey.rescan({conflict.path, conflict.copy}, now_s)
+        conflict = self._state.conflicts.at(decision.copy)
+        if conflict is None:
+            return NO_CONFLICT
+        if decision.keep == "mine" and (fault := self._placed(conflict, now_s)):
+            return fault
+        return self._dropped(conflict, now_s)
+
+    def _placed(self, conflict: Conflict, now_s: float) -> Verdict | None:
+        """The path holds what the copy does: an edit like any other. Or why not."""
+        mine = conflict.mine.trees.local
+        assert mine is not None, "an open conflict has a copy"
+        assert conflict.mine.stat is not None, "which lies there"
+        if conflict.path == conflict.copy:
+            return Verdict("no_path", "which file it was is not known: rename it by hand, or keep both")
+        there = conflict.theirs
+        if there is not None and there.trees.local is not None:
+            at_path = there.trees.local
+            if at_path.same_content(mine):
+                return None
+            if at_path.digest not in {one.digest for one in (there.trees.base, there.trees.remote) if one}:
+                return Verdict("unsent", f"/{conflict.path} holds an edit that the server does not have yet")
+        body = self._disk.read(conflict.copy, conflict.mine.stat)
+        if body is None or sha256(body).digest() != mine.digest:
+            return _CHANGED
+        version = Version(0, Digest(mine.digest), len(body), mine.mode)
+        self._state.intents.place([(conflict.path, version)])
+        step = Place(conflict.path, version, body, there.stat if there else None)
+        [result] = self._disk.execute([step])
+        with self._state.transaction():
+            self._state.intents.placed()
+            match result:
+                case Done(path, None):  # touched again already: only a scan knows (R27)
+                    self._state.trees.record((), [LocalState(path, UNKNOWN, None)], now_s)
+                    self._survey.unstable.add(path)
+                case Done(path, stat) if stat is not None:
+                    self._state.trees.see([Found(path, stat, version.digest)], now_s)
+                case Changed():
+                    return _CHANGED
+                case Refused(reason=reason):
+                    return Verdict("refused", reason)
+        return None
+
+    def _dropped(self, conflict: Conflict, now_s: float) -> Verdict:
+        """The copy lies in the trash; or why not."""
+        assert conflict.mine.stat is not None, "an open conflict has a copy"
+        [result] = self._disk.execute([Remove(conflict.copy, conflict.mine.stat)])
+        match result:
+            case Changed():
+                return _CHANGED
+            case Refused(reason=reason):
+                return Verdict("refused", reason)
+        with self._state.transaction():
+            self._state.conflicts.settle(conflict.copy)
+            self._state.trees.see([Missing(conflict.copy)], now_s)
+        return RESOLVED

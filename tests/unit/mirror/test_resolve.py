@@ -1,0 +1,216 @@
+"""What a person decides about a conflict, carried out against a simulated disk and server."""
+
+import pytest
+
+from relayfile.mirror.ports import Refused
+from relayfile.mirror.resolve import Decision, Inquiry
+from simulation.live import LiveMirror
+from simulation.world import Died, SimMirror, SimServer, path
+
+
+@pytest.fixture
+def server():
+    return SimServer()
+
+
+@pytest.fixture
+def mirror(tmp_path, server):
+    """A mirror with one conflict: theirs at `f.txt`, mine in the copy."""
+    mirror = SimMirror(tmp_path, server)
+    clash(mirror, server)
+    yield mirror
+    mirror.state.close()
+
+
+def clash(mirror, server, name="f.txt", mine=b"mine", mode="644"):
+    server.write(name, b"base of " + name.encode())
+    mirror.run()
+    server.write(name, b"theirs")
+    mirror.edit(name, mine, mode)
+    mirror.run()
+
+
+def conflicts(mirror):
+    inquiry = Inquiry()
+    mirror.turn(orders=[inquiry])
+    return inquiry.answer
+
+
+def resolve(mirror, keep, copy=None, **gathered):
+    decision = Decision(copy or conflicts(mirror)[0].copy, keep)
+    mirror.run(orders=[decision], **gathered)
+    return decision.verdict
+
+
+def assert_equal(mirror, server, files):
+    assert mirror.disk.text() == server.text() == files
+    assert mirror.last.report.equal is True
+    assert mirror.last.report.conflicts == 0
+    assert not conflicts(mirror)
+
+
+def test_a_conflict_is_listed_with_both_sides_and_the_revision_that_won(mirror, server):
+    [one] = conflicts(mirror)
+    assert one.path == "f.txt"
+    assert one.copy.startswith("f (conflict host ")
+    assert one.revision == server.nodes[path("f.txt")][0]
+    assert (one.mine.trees.local.size, one.theirs.trees.local.size) == (4, 6)
+    mirror.remove(one.copy)
+    mirror.run()
+    assert not conflicts(mirror), "the copy is gone, so nothing is open"
+
+
+def test_a_copy_that_the_disk_made_of_a_racing_write_is_listed_and_one_that_came_from_elsewhere_is_not(
+    mirror, server
+):
+    resolve(mirror, "theirs")
+    copy = "f (conflict host 2023-11-14 01234567).txt"
+    server.write("f (conflict other 2023-11-14 89abcdef).txt", b"of another machine")
+    mirror.edit(copy, b"racing")
+    mirror.run()
+    [one] = conflicts(mirror)
+    assert (one.path, one.copy, one.revision) == ("f.txt", copy, server.nodes[path("f.txt")][0])
+    assert resolve(mirror, "both").code is None
+    mirror.edit(copy, b"edited later")
+    mirror.run()
+    assert not conflicts(mirror)
+
+
+def test_keeping_mine_makes_it_an_edit_of_the_path_with_its_mode_and_the_copy_goes(mirror, server):
+    [first] = conflicts(mirror)
+    assert resolve(mirror, "mine").code is None
+    assert_equal(mirror, server, {"f.txt": b"mine"})
+    assert mirror.disk.trash[-2:] == [b"theirs", b"mine"], "nothing is gone at once"
+    clash(mirror, server, "tool", b"#!mine", "755")
+    assert resolve(mirror, "mine").code is None
+    assert_equal(mirror, server, {"f.txt": b"mine", "tool": b"#!mine"})
+    assert mirror.disk.files[path("tool")][1].mode == "755"
+    assert resolve(mirror, "mine", first.copy).code == "no_conflict", "to repeat it changes nothing"
+    assert_equal(mirror, server, {"f.txt": b"mine", "tool": b"#!mine"})
+
+
+def test_keeping_theirs_moves_the_copy_to_the_trash(mirror, server):
+    assert resolve(mirror, "theirs").code is None
+    assert_equal(mirror, server, {"f.txt": b"theirs"})
+    assert mirror.disk.trash[-1] == b"mine"
+
+
+def test_keeping_both_leaves_the_copy_as_an_ordinary_file(mirror, server):
+    [one] = conflicts(mirror)
+    assert resolve(mirror, "both").code is None
+    assert_equal(mirror, server, {"f.txt": b"theirs", one.copy: b"mine"})
+
+
+def test_a_copy_that_was_edited_a_moment_before_counts_as_it_is(mirror, server):
+    [one] = conflicts(mirror)
+    mirror.disk.write(one.copy, b"merged by hand")  # no hint came yet
+    assert resolve(mirror, "mine").code is None
+    assert_equal(mirror, server, {"f.txt": b"merged by hand"})
+
+
+def test_an_edit_at_the_path_that_the_server_does_not_have_is_never_replaced(mirror, server):
+    [one] = conflicts(mirror)
+    mirror.disk.write("f.txt", b"later")
+    decision = Decision(one.copy, "mine")
+    mirror.turn(orders=[decision])
+    assert decision.verdict.code == "unsent"
+    assert mirror.disk.text() == {"f.txt": b"later", one.copy: b"mine"}
+    mirror.edit("f.txt", b"later")
+    mirror.run()
+    assert resolve(mirror, "mine").code is None
+    assert_equal(mirror, server, {"f.txt": b"mine"})
+    assert b"later" in server.bodies.values()
+
+
+def test_a_version_that_comes_meanwhile_makes_a_new_conflict_and_loses_nothing(mirror, server):
+    [one] = conflicts(mirror)
+    decision = Decision(one.copy, "mine")
+    mirror.turn(orders=[decision], may_push=False)
+    server.write("f.txt", b"theirs again")
+    mirror.run()
+    assert decision.verdict.code is None
+    [again] = conflicts(mirror)
+    assert sorted(server.text().values()) == [b"mine", b"theirs again"]
+    assert again.revision == server.nodes[path("f.txt")][0]
+
+
+def test_a_path_that_is_gone_comes_back_with_mine(mirror, server):
+    server.delete("f.txt")
+    mirror.run()
+    assert resolve(mirror, "mine").code is None
+    assert_equal(mirror, server, {"f.txt": b"mine"})
+
+
+@pytest.mark.parametrize("keep", ["mine", "theirs"])
+def test_what_is_written_while_it_is_carried_out_is_left_and_the_conflict_stays(mirror, server, keep):
+    [one] = conflicts(mirror)
+    mirror.disk.before_execute = [lambda: mirror.disk.write(one.copy, b"racing")]
+    decision = Decision(one.copy, keep)
+    mirror.turn(orders=[decision])
+    assert decision.verdict.code == "changed"
+    assert mirror.disk.files[one.copy][0] == b"racing"
+    mirror.hints.add(one.copy)
+    mirror.run()
+    assert [open_.copy for open_ in conflicts(mirror)] == [one.copy]
+    assert server.text()[one.copy] == b"racing"
+
+
+def test_what_the_disk_refuses_is_said_and_nothing_changed(mirror, server):
+    [one] = conflicts(mirror)
+    mirror.disk.refuse[path("f.txt")] = Refused(path("f.txt"), "disk full")
+    verdict = resolve(mirror, "mine")
+    assert (verdict.code, verdict.reason) == ("refused", "disk full")
+    mirror.disk.refuse = {one.copy: Refused(one.copy, "no permission")}
+    assert resolve(mirror, "theirs").reason == "no permission"
+    assert mirror.disk.text() == server.text() == {"f.txt": b"theirs", one.copy: b"mine"}
+
+
+def test_of_a_copy_whose_path_is_not_known_only_mine_is_refused(mirror, server):
+    mirror.edit("recovered", b"bytes")
+    mirror.run()
+    mirror.state.conflicts.set_aside([(path("recovered"), path("recovered"), 0)], 0.0)
+    assert resolve(mirror, "mine", path("recovered")).code == "no_path"
+    assert mirror.disk.text()["recovered"] == b"bytes"
+    assert resolve(mirror, "theirs", path("recovered")).code is None
+    assert "recovered" not in server.text()
+
+
+@pytest.mark.parametrize("keep", ["mine", "theirs", "both"])
+def test_wherever_it_dies_the_word_is_given_again_and_ends_the_same(tmp_path, keep):
+    ends = {}
+    for steps in range(12):
+        server = SimServer()
+        mirror = SimMirror(tmp_path, server, name=f"{keep}{steps}")
+        clash(mirror, server)
+        [one] = conflicts(mirror)
+        mirror.disk.die_in = steps
+        try:
+            resolve(mirror, keep, one.copy)
+        except Died:
+            mirror.kill()
+            mirror.run()
+            assert {b"mine", b"theirs"} <= {*mirror.disk.text().values(), *mirror.disk.trash}
+            if conflicts(mirror):
+                assert resolve(mirror, keep, one.copy).code is None
+        mirror.disk.die_in = None
+        mirror.run()
+        assert mirror.disk.text() == server.text()
+        assert not conflicts(mirror)
+        ends[tuple(sorted(server.text().items()))] = steps
+        mirror.state.close()
+    assert len(ends) == 1
+
+
+async def test_the_engine_lists_and_resolves_while_it_works(tmp_path):
+    server = SimServer()
+    server.write("f.txt", b"theirs")
+    async with LiveMirror(tmp_path / "s", server) as mirror:
+        mirror.disk.write("f.txt", b"mine")
+        mirror.disk.write("g.txt", b"own")
+        await mirror.until(lambda picture: picture.state == "conflict" and picture.equal)
+        [one] = await mirror.engine.conflicts()
+        assert one.path == "f.txt"
+        assert (await mirror.engine.resolve(path("g.txt"), "mine")).code == "no_conflict"
+        assert (await mirror.engine.resolve(one.copy, "mine")).code is None
+        await mirror.until(lambda picture: picture.state == "live" and picture.equal)
+        assert server.text() == {"f.txt": b"mine", "g.txt": b"own"}
