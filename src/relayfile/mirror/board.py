@@ -136,7 +136,9 @@ class Board:
         if self._reader.connection != "live" or behind or report.pending.down:
             return "catching-up", self.refused()
         if report.conflicts:
-            text = f"{report.conflicts} conflict copies lie beside their files; merge them and delete the copies"
+            count = report.conflicts
+            lie = "copy lies beside its file" if count == 1 else "copies lie beside their files"
+            text = f"{count} conflict {lie}; `relayfile conflicts` lists them, `relayfile resolve` settles one"
             return "conflict", Cause("conflict_copies", text)
         if report.pending.edits and (refused := self.refused()):
             return "pending", refused

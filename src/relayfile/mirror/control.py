@@ -9,16 +9,19 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, get_args
 
 from aiohttp import web
 
 from relayfile.errors import Misconfigured, RelayfileError, UsageError
 from relayfile.mirror import status, verify, why
+from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.picture import Progress
 from relayfile.mirror.registry import SOCKET
+from relayfile.mirror.resolve import Keep, Settlement
+from relayfile.mirror.trees import Node
 from relayfile.mirror.verify import Verdict
 from relayfile.model import TreePath
 from relayfile.wire import control
@@ -46,6 +49,12 @@ class Asked(Protocol):
 
     def decide(self, decision: str) -> None:
         """The deletions held back are carried out (`accept`) or undone (`restore`)."""
+
+    async def conflicts(self) -> Sequence[Conflict]:
+        """As `Engine.conflicts`."""
+
+    async def resolve(self, copy: TreePath, keep: Keep) -> Settlement:
+        """As `Engine.resolve`."""
 
     async def readmit(self) -> None:
         """A person wants the mirror to go on: a credential that was refused may be had anew."""
@@ -77,6 +86,8 @@ class Control:
         app.router.add_post(control.PULL, self._pull)
         app.router.add_post(control.VERIFY, self._verify)
         app.router.add_post(control.RESUME, self._resume)
+        app.router.add_get(control.CONFLICTS, self._conflicts)
+        app.router.add_post(control.RESOLVE, self._resolve)
         app.router.add_post(control.READMIT, self._readmit)
         app.router.add_post(control.STOP, self._stop)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -175,6 +186,20 @@ class Control:
         self._asked.decide(decision)
         return web.json_response({"deletes": decision})
 
+    async def _conflicts(self, _: web.Request) -> web.Response:
+        return web.json_response([_as_fields(one) for one in await self._asked.conflicts()])
+
+    async def _resolve(self, request: web.Request) -> web.Response:
+        keep: Keep | None = next((one for one in get_args(Keep) if one == request.query.get("keep")), None)
+        if keep is None:
+            raise web.HTTPBadRequest(text="keep=mine, keep=theirs or keep=both\n")
+        try:
+            copy = TreePath.parse(request.query.get("copy", ""))
+        except UsageError as error:
+            raise web.HTTPBadRequest(text=f"{error.message}\n") from error
+        verdict = await self._asked.resolve(copy, keep)
+        return web.json_response(control.Resolved(code=verdict.code, message=verdict.reason))
+
     async def _readmit(self, _: web.Request) -> web.Response:
         await self._asked.readmit()
         return web.json_response({"readmitted": True})
@@ -202,3 +227,21 @@ def _equality(seen: Fragment) -> str:
     if seen["equal"]:
         return f"equal to evt_{seen['observed']}"
     return f"at evt_{seen['applied']}"
+
+
+def _as_fields(one: Conflict) -> control.Conflict:
+    return control.Conflict(
+        path=one.path.wire,
+        copy=one.copy.wire,
+        made_at=control.timestamp(one.made_at),
+        revision=f"rev_{one.revision}" if one.revision else None,
+        mine=_content(one.mine) or control.Content(size=0, digest=None, mode="644"),
+        theirs=_content(one.theirs),
+    )
+
+
+def _content(node: Node | None) -> control.Content | None:
+    if node is None or (local := node.trees.local) is None:
+        return None
+    known = local.digest  # type: bytes | None
+    return control.Content(size=local.size, digest=known.hex() if known else None, mode=local.mode)

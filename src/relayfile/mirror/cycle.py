@@ -24,13 +24,13 @@ from relayfile.mirror.measure import Pending
 from relayfile.mirror.ports import Ports
 from relayfile.mirror.proof import Proof
 from relayfile.mirror.refusals import Refusal
-from relayfile.mirror.resolve import Decision, Inquiry, Resolve
+from relayfile.mirror.resolve import Inquiry, Resolve, Ruling
 from relayfile.mirror.state import Counters, State, Stream
 from relayfile.mirror.upload import Answer, Parcel, Upload
 from relayfile.mirror.why import Account
 from relayfile.model import Cursor, Digest, Put, TreePath
 
-Order: TypeAlias = Literal["accept_deletes", "restore_deletes"] | Decision | Inquiry
+Order: TypeAlias = Literal["accept_deletes", "restore_deletes"] | Ruling | Inquiry
 MOST_LISTED: Final = 1_000
 
 
@@ -253,8 +253,8 @@ class Cycle:
         """What was asked about conflicts is answered and what was decided carried out; whether anything was."""
         decided = False
         for order in orders:
-            if isinstance(order, Decision) and order.verdict is None:
-                order.verdict, decided = self._resolve.carry_out(order, now_s), True
+            if isinstance(order, Ruling) and order.settlement is None:
+                order.settlement, decided = self._resolve.carry_out(order, now_s), True
             elif isinstance(order, Inquiry):
                 order.answer = self._state.conflicts.open()
         return decided

@@ -36,6 +36,7 @@ from relayfile.credentials.profiles import named
 from relayfile.errors import Halted, LeaseHeld, LoginRequired, RelayfileError, within
 from relayfile.mirror import launch, root, status, verify, why
 from relayfile.mirror.beneath import Beneath
+from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.control import Control
 from relayfile.mirror.disk import LocalDisk
 from relayfile.mirror.engine import Engine
@@ -44,6 +45,7 @@ from relayfile.mirror.outside import StateFile
 from relayfile.mirror.picture import Progress
 from relayfile.mirror.ports import Ports, Trouble
 from relayfile.mirror.registry import Record
+from relayfile.mirror.resolve import Keep, Settlement
 from relayfile.mirror.scan import LocalScanner
 from relayfile.mirror.state import Identity, State
 from relayfile.mirror.verify import Verdict
@@ -188,6 +190,16 @@ class _Daemon:
             self._engine.accept_deletes()
         else:
             self._engine.restore_deletes()
+
+    async def conflicts(self) -> Sequence[Conflict]:
+        """As `Engine.conflicts`."""
+        return await self._engine.conflicts()
+
+    async def resolve(self, copy: TreePath, keep: Keep) -> Settlement:
+        """As `Engine.resolve`; the log says what was decided."""
+        verdict = await self._engine.resolve(copy, keep)
+        _log.info("a person keeps %s of the conflict %s: %s", keep, copy.wire, verdict.reason or "resolved")
+        return verdict
 
     async def readmit(self) -> None:
         """A credential that was refused may be had anew, by the sign-in that is there."""

@@ -23,7 +23,7 @@ from relayfile.mirror.picture import Cause, Picture, Progress
 from relayfile.mirror.ports import Head, Ports
 from relayfile.mirror.proof import comparable
 from relayfile.mirror.reader import Reader
-from relayfile.mirror.resolve import Decision, Inquiry, Keep, Verdict
+from relayfile.mirror.resolve import Inquiry, Keep, Ruling, Settlement
 from relayfile.mirror.state import State
 from relayfile.mirror.upload import Outcomes, Parcel
 from relayfile.model import TreePath
@@ -178,14 +178,14 @@ class Engine:
             await self._board.news()
         return inquiry.answer
 
-    async def resolve(self, copy: TreePath, keep: Keep) -> Verdict:
+    async def resolve(self, copy: TreePath, keep: Keep) -> Settlement:
         """What came of keeping `keep` of that conflict; what is to be sent because of it is on its way."""
-        decision = Decision(copy, keep)
-        self._inbox.orders.append(decision)
+        ruling = Ruling(copy, keep)
+        self._inbox.orders.append(ruling)
         self._wake.set()
-        while decision.verdict is None:
+        while ruling.settlement is None:
             await self._board.news()
-        return decision.verdict
+        return ruling.settlement
 
     def stop(self) -> None:
         """The job `engine` ends after the turn it is in; nothing is lost, and counters are saved."""

@@ -20,20 +20,20 @@ Keep: TypeAlias = Literal["mine", "theirs", "both"]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of a decision: resolved when there is no `code`; otherwise nothing of either side was lost."""
+class Settlement:
+    """What came of a ruling: resolved when there is no `code`; otherwise nothing of either side was lost."""
 
     code: str | None = None
     reason: str = ""
 
 
 @dataclass(slots=True)
-class Decision:
-    """What to keep of the conflict whose copy this is. `verdict` is None until a turn has carried it out."""
+class Ruling:
+    """What to keep of the conflict whose copy this is. `settlement` is None until a turn has carried it out."""
 
     copy: TreePath
     keep: Keep
-    verdict: Verdict | None = None
+    settlement: Settlement | None = None
 
 
 @dataclass(slots=True)
@@ -43,9 +43,9 @@ class Inquiry:
     answer: list[Conflict] | None = None
 
 
-RESOLVED: Final = Verdict()
-NO_CONFLICT: Final = Verdict("no_conflict", "it is no conflict any more")
-_CHANGED: Final = Verdict("changed", "it was changed just now")
+RESOLVED: Final = Settlement()
+NO_CONFLICT: Final = Settlement("no_conflict", "it is no conflict any more")
+_CHANGED: Final = Settlement("changed", "it was changed just now")
 
 
 class Resolve:
@@ -56,7 +56,7 @@ class Resolve:
         self._disk = disk
         self._survey = survey
 
-    def carry_out(self, decision: Decision, now_s: float) -> Verdict:
+    def carry_out(self, ruling: Ruling, now_s: float) -> Settlement:
         """What came of it, recorded.
 
         Once: harmless to repeat.
@@ -64,35 +64,35 @@ class Resolve:
         Raises:
             Unavailable: the state or the disk did not work now.
         """
-        conflict = self._state.conflicts.at(decision.copy)
+        conflict = self._state.conflicts.at(ruling.copy)
         if conflict is None:
             return NO_CONFLICT
-        if decision.keep == "both":
-            self._state.conflicts.settle(decision.copy)
+        if ruling.keep == "both":
+            self._state.conflicts.settle(ruling.copy)
             return RESOLVED
         # What was written a moment before the word was given counts, whether a hint of it came already or not.
         self._survey.rescan({conflict.path, conflict.copy}, now_s)
-        conflict = self._state.conflicts.at(decision.copy)
+        conflict = self._state.conflicts.at(ruling.copy)
         if conflict is None:
             return NO_CONFLICT
-        if decision.keep == "mine" and (fault := self._placed(conflict, now_s)):
+        if ruling.keep == "mine" and (fault := self._placed(conflict, now_s)):
             return fault
         return self._dropped(conflict, now_s)
 
-    def _placed(self, conflict: Conflict, now_s: float) -> Verdict | None:
+    def _placed(self, conflict: Conflict, now_s: float) -> Settlement | None:
         """The path holds what the copy does: an edit like any other. Or why not."""
         mine = conflict.mine.trees.local
         assert mine is not None, "an open conflict has a copy"
         assert conflict.mine.stat is not None, "which lies there"
         if conflict.path == conflict.copy:
-            return Verdict("no_path", "which file it was is not known: rename it by hand, or keep both")
+            return Settlement("no_path", "which file it was is not known: rename it by hand, or keep both")
         there = conflict.theirs
         if there is not None and there.trees.local is not None:
             at_path = there.trees.local
             if at_path.same_content(mine):
                 return None
             if at_path.digest not in {one.digest for one in (there.trees.base, there.trees.remote) if one}:
-                return Verdict("unsent", f"/{conflict.path} holds an edit that the server does not have yet")
+                return Settlement("unsent", f"/{conflict.path} holds an edit that the server does not have yet")
         body = self._disk.read(conflict.copy, conflict.mine.stat)
         if body is None or sha256(body).digest() != mine.digest:
             return _CHANGED
@@ -111,10 +111,10 @@ class Resolve:
                 case Changed():
                     return _CHANGED
                 case Refused(reason=reason):
-                    return Verdict("refused", reason)
+                    return Settlement("refused", reason)
         return None
 
-    def _dropped(self, conflict: Conflict, now_s: float) -> Verdict:
+    def _dropped(self, conflict: Conflict, now_s: float) -> Settlement:
         """The copy lies in the trash; or why not."""
         assert conflict.mine.stat is not None, "an open conflict has a copy"
         [result] = self._disk.execute([Remove(conflict.copy, conflict.mine.stat)])
@@ -122,7 +122,7 @@ class Resolve:
             case Changed():
                 return _CHANGED
             case Refused(reason=reason):
-                return Verdict("refused", reason)
+                return Settlement("refused", reason)
         with self._state.transaction():
             self._state.conflicts.settle(conflict.copy)
             self._state.trees.see([Missing(conflict.copy)], now_s)

@@ -7,6 +7,8 @@
     GET  /why?path=PATH&format=text|json              the Account of one path of the workspace
     POST /stop                                        {"stopping": true}; the process ends soon after
     POST /resume?deletes=accept|restore               {"deletes": …}; what the delete brake holds is decided (R30)
+    GET  /conflicts                                   JSON array of Conflict, oldest first
+    POST /resolve?copy=PATH&keep=mine|theirs|both     Resolved; what a person decided about that conflict copy
     POST /readmit                                     {"readmitted": true}; a refused credential may be had anew (R10)
 
 Field names are stable: scripts read them (R35). A time is RFC 3339 in UTC, an absent one is null.
@@ -26,6 +28,8 @@ WHY: Final = "/why"
 VERIFY: Final = "/verify"
 STOP: Final = "/stop"
 RESUME: Final = "/resume"
+CONFLICTS: Final = "/conflicts"
+RESOLVE: Final = "/resolve"
 READMIT: Final = "/readmit"
 
 
@@ -57,6 +61,32 @@ class Ended(TypedDict):
     """The last line of a pull: the exit code of the command that asked, and one sentence."""
 
     exit: int
+    message: str
+
+
+class Content(TypedDict):
+    """What lies at a path: its size, mode, and digest (hex; null while it is being written)."""
+
+    size: int
+    digest: str | None
+    mode: str
+
+
+class Conflict(TypedDict):
+    """One edit that was set aside: `mine` lies at `copy`, `theirs` took `path` with `revision` (null: not known)."""
+
+    path: str
+    copy: str
+    made_at: str | None
+    revision: str | None
+    mine: Content
+    theirs: Content | None
+
+
+class Resolved(TypedDict):
+    """What came of a decision. `code` is null when it is resolved, else one word for why not; `message` says it."""
+
+    code: str | None
     message: str
 
 

@@ -7,15 +7,20 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from relayfile.core.merge import Trees
 from relayfile.credentials.home import SECRETS_MARK, Home
 from relayfile.errors import Halted, LoginRequired, Unavailable
 from relayfile.mirror import registry, status
+from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.control import Control
 from relayfile.mirror.picture import Picture, Progress
 from relayfile.mirror.registry import Record
+from relayfile.mirror.resolve import RESOLVED, Settlement
+from relayfile.mirror.trees import Node
 from relayfile.mirror.verify import Difference, Verdict
-from relayfile.model import Digest, TreePath, Version
+from relayfile.model import Digest, Stat, TreePath, Version
 from relayfile.wire import control
+from simulation.world import digest_of, path
 
 RECORD = Record("m1", "rw_1", "acme", "/work/acme", "http://one")
 
@@ -75,6 +80,17 @@ class Daemon:
 
     def decide(self, decision):
         self.asked.append(decision)
+
+    async def conflicts(self):
+        mine = Version(0, digest_of(b"mine"), 4, "755")
+        sides = [Node(Trees(path(name), None, mine, None), Stat(1, 1, 4, 1, 1, "755"), 0) for name in ("b c", "a")]
+        absent = Node(Trees(path("a"), None, None, None), None, 0)
+        known = Conflict(path("a"), path("b c"), 1.5, 7, sides[0], sides[1])
+        return [known, Conflict(path("a"), path("b c"), 1.5, 0, sides[0], absent)]
+
+    async def resolve(self, copy, keep):
+        self.asked.append((copy, keep))
+        return Settlement("changed", "it was changed just now") if keep == "theirs" else RESOLVED
 
     def stop(self):
         self.asked.append("stop")
@@ -190,6 +206,32 @@ async def test_decisions_and_the_end_reach_the_daemon(http, daemon):
     async with http.post("/stop") as answer:
         assert (await answer.json()) == {"stopping": True}
     assert daemon.asked == ["accept", "restore", "stop"]
+
+
+async def test_conflicts_are_listed_with_both_sides(http):
+    async with http.get("/conflicts") as answer:
+        known, unknown = await answer.json()
+    side = {"size": 4, "digest": digest_of(b"mine").hex(), "mode": "755"}
+    assert known == {
+        "path": "/a",
+        "copy": "/b c",
+        "made_at": "1970-01-01T00:00:01.500Z",
+        "revision": "rev_7",
+        "mine": side,
+        "theirs": side,
+    }
+    assert (unknown["revision"], unknown["theirs"]) == (None, None)
+
+
+async def test_a_decision_about_a_conflict_is_answered_with_what_came_of_it(http, daemon):
+    async with http.post("/resolve?copy=/b%20c&keep=mine") as answer:
+        assert await answer.json() == {"code": None, "message": ""}
+    async with http.post("/resolve?copy=/b%20c&keep=theirs") as answer:
+        assert await answer.json() == {"code": "changed", "message": "it was changed just now"}
+    assert daemon.asked == [("b c", "mine"), ("b c", "theirs")]
+    for nonsense in ("copy=/a&keep=all", "keep=mine", "copy=/../a&keep=mine"):
+        async with http.post(f"/resolve?{nonsense}") as answer:
+            assert answer.status == 400
 
 
 async def test_a_home_with_a_long_path_has_its_socket_elsewhere_and_a_link_to_it(place, daemon):

@@ -3,7 +3,7 @@
 import pytest
 
 from relayfile.mirror.ports import Refused
-from relayfile.mirror.resolve import Decision, Inquiry
+from relayfile.mirror.resolve import Inquiry, Ruling
 from simulation.live import LiveMirror
 from simulation.world import Died, SimMirror, SimServer, path
 
@@ -37,9 +37,9 @@ def conflicts(mirror):
 
 
 def resolve(mirror, keep, copy=None, **gathered):
-    decision = Decision(copy or conflicts(mirror)[0].copy, keep)
-    mirror.run(orders=[decision], **gathered)
-    return decision.verdict
+    ruling = Ruling(copy or conflicts(mirror)[0].copy, keep)
+    mirror.run(orders=[ruling], **gathered)
+    return ruling.settlement
 
 
 def assert_equal(mirror, server, files):
@@ -111,9 +111,9 @@ def test_a_copy_that_was_edited_a_moment_before_counts_as_it_is(mirror, server):
 def test_an_edit_at_the_path_that_the_server_does_not_have_is_never_replaced(mirror, server):
     [one] = conflicts(mirror)
     mirror.disk.write("f.txt", b"later")
-    decision = Decision(one.copy, "mine")
-    mirror.turn(orders=[decision])
-    assert decision.verdict.code == "unsent"
+    ruling = Ruling(one.copy, "mine")
+    mirror.turn(orders=[ruling])
+    assert ruling.settlement.code == "unsent"
     assert mirror.disk.text() == {"f.txt": b"later", one.copy: b"mine"}
     mirror.edit("f.txt", b"later")
     mirror.run()
@@ -124,11 +124,11 @@ def test_an_edit_at_the_path_that_the_server_does_not_have_is_never_replaced(mir
 
 def test_a_version_that_comes_meanwhile_makes_a_new_conflict_and_loses_nothing(mirror, server):
     [one] = conflicts(mirror)
-    decision = Decision(one.copy, "mine")
-    mirror.turn(orders=[decision], may_push=False)
+    ruling = Ruling(one.copy, "mine")
+    mirror.turn(orders=[ruling], may_push=False)
     server.write("f.txt", b"theirs again")
     mirror.run()
-    assert decision.verdict.code is None
+    assert ruling.settlement.code is None
     [again] = conflicts(mirror)
     assert sorted(server.text().values()) == [b"mine", b"theirs again"]
     assert again.revision == server.nodes[path("f.txt")][0]
@@ -145,9 +145,9 @@ def test_a_path_that_is_gone_comes_back_with_mine(mirror, server):
 def test_what_is_written_while_it_is_carried_out_is_left_and_the_conflict_stays(mirror, server, keep):
     [one] = conflicts(mirror)
     mirror.disk.before_execute = [lambda: mirror.disk.write(one.copy, b"racing")]
-    decision = Decision(one.copy, keep)
-    mirror.turn(orders=[decision])
-    assert decision.verdict.code == "changed"
+    ruling = Ruling(one.copy, keep)
+    mirror.turn(orders=[ruling])
+    assert ruling.settlement.code == "changed"
     assert mirror.disk.files[one.copy][0] == b"racing"
     mirror.hints.add(one.copy)
     mirror.run()
@@ -158,8 +158,8 @@ def test_what_is_written_while_it_is_carried_out_is_left_and_the_conflict_stays(
 def test_what_the_disk_refuses_is_said_and_nothing_changed(mirror, server):
     [one] = conflicts(mirror)
     mirror.disk.refuse[path("f.txt")] = Refused(path("f.txt"), "disk full")
-    verdict = resolve(mirror, "mine")
-    assert (verdict.code, verdict.reason) == ("refused", "disk full")
+    settlement = resolve(mirror, "mine")
+    assert (settlement.code, settlement.reason) == ("refused", "disk full")
     mirror.disk.refuse = {one.copy: Refused(one.copy, "no permission")}
     assert resolve(mirror, "theirs").reason == "no permission"
     assert mirror.disk.text() == server.text() == {"f.txt": b"theirs", one.copy: b"mine"}
