@@ -93,6 +93,36 @@ def test_theirs_both_and_all_settle_as_they_say_and_what_is_no_conflict_is_refus
     assert "relayfile mount" in stopped.err
 
 
+def test_edits_of_different_lines_end_in_one_file_and_make_no_copy(pair):
+    (a, root_a), (b, root_b) = pair.both
+    lines = [f"line {number}\n" for number in range(20)]
+    for name in ("live.md", "later.md"):
+        (root_a / name).write_text("".join(lines))
+    pair.until_equal({"live.md", "later.md"})
+
+    mine, theirs = ["mine\n", *lines[1:]], [*lines[:-1], "theirs\n"]
+    (root_a / "live.md").write_text("".join(mine))
+    (root_b / "live.md").write_text("".join(theirs))
+    a.run("pull")
+    b.run("pull")
+    a.run("stop", root_a)
+    (root_a / "later.md").write_text("".join(mine))
+    (root_b / "later.md").write_text("".join(theirs))
+    b.run("pull")
+    a.run("restart", root_a)
+
+    merged = "".join(["mine\n", *lines[1:-1], "theirs\n"]).encode()
+    want = {"live.md": merged, "later.md": merged}
+    until(
+        lambda: files_below(root_a) == files_below(root_b) == want,
+        within_s=20,
+        what="both edits in both mirrors",
+        evidence=pair.evidence,
+    )
+    assert pair.until_equal({"live.md", "later.md"}) == want
+    assert a.run("conflicts", "--json").json == b.run("conflicts", "--json").json == []
+
+
 @pytest.mark.skipif(shutil.which("patch") is None, reason="needs patch")
 def test_a_link_is_shown_by_its_target_and_a_diff_can_be_applied(pair):
     a, root_a = pair.both[0]

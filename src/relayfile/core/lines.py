@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+MOST_BYTES: Final = 1024 * 1024
+"""A file longer than this is not merged by a mirror."""
 _LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")
 
 
@@ -60,6 +62,18 @@ def merge(base: str, mine: str, theirs: str) -> str | list[Clash]:
         merged.append(other if ours == before else ours)
         at = end
     return clashes or "".join([*merged, *lines[at:]])
+
+
+def merge_bodies(base: bytes, mine: bytes, theirs: bytes) -> bytes | None:
+    """The text with both edits; None where they meet, or one of the three is no UTF-8 text or too long (R31)."""
+    bodies = (base, mine, theirs)
+    if any(len(body) > MOST_BYTES or b"\0" in body for body in bodies):
+        return None
+    try:
+        merged = merge(*(body.decode() for body in bodies))
+    except UnicodeDecodeError:
+        return None
+    return merged.encode() if isinstance(merged, str) else None
 
 
 def edits(base: Sequence[str], other: Sequence[str]) -> list[Edit]:

@@ -6,9 +6,11 @@ its answers into the order in which they may be done.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TypeAlias
 
-from relayfile.model import TreePath, Version
+from relayfile.core import lines
+from relayfile.model import SYMLINK, Digest, TreePath, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,16 @@ class KeepBoth:
     theirs: Version
 
 
-Action: TypeAlias = Keep | Adopt | Download | RemoveLocal | Upload | RemoveRemote | KeepBoth
+@dataclass(frozen=True, slots=True)
+class Combine:
+    """The local path shall hold `body`, the text with both edits: an edit of `theirs`. In place of `KeepBoth`."""
+
+    theirs: Version
+    version: Version
+    body: bytes
+
+
+Action: TypeAlias = Keep | Adopt | Download | RemoveLocal | Upload | RemoveRemote | KeepBoth | Combine
 
 
 def decide(base: Version | None, local: Version | None, remote: Version | None) -> Action:
@@ -86,6 +97,22 @@ def decide(base: Version | None, local: Version | None, remote: Version | None) 
     return KeepBoth(remote)
 
 
+def mergeable(base: Version | None, local: Version, theirs: Version) -> bool:
+    """Whether a merge of the three by lines may be tried: each a file, and none too long."""
+    sides = (base, local, theirs)
+    return all(one is not None and one.mode != SYMLINK and one.size <= lines.MOST_BYTES for one in sides)
+
+
+def combine(base: Version, local: Version, theirs: Version, bodies: tuple[bytes, bytes, bytes]) -> Combine | None:
+    """Both edits in one, when no line was changed on both sides; a mode that one side changed is changed."""
+    merged = lines.merge_bodies(*bodies)
+    if merged is None:
+        return None
+    mode = theirs.mode if local.mode == base.mode else local.mode
+    version = Version(0, Digest(sha256(merged).digest()), len(merged), mode)
+    return Combine(theirs, version, merged)
+
+
 def _same(one: Version | None, other: Version | None) -> bool:
     if one is None or other is None:
         return one is other
@@ -99,7 +126,7 @@ def order(decided: Iterable[tuple[Trees, Action]]) -> list[tuple[Trees, Action]]
     A file `a` must go before `a/b` can be placed, and everything below `a/` before `a` can be.
     """
     batch = list(decided)
-    placed = {trees.path for trees, action in batch if isinstance(action, Download | KeepBoth)}
+    placed = {trees.path for trees, action in batch if isinstance(action, Download | KeepBoth | Combine)}
     folders = {folder for path in placed for folder in ancestors(path)}
     first, places, last = [], [], []
     for entry in batch:

@@ -4,8 +4,9 @@ Plan and intend in one transaction (`prepare`), execute and record afterwards (`
 of `core.merge` and `core.safety`.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Final
 
 from relayfile.core import merge, paths
@@ -42,13 +43,15 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What a batch achieved. `copies` are the conflict copies it made: new files, so there is an edit to push;
-    `yielded` the files that made way for a folder, so what was refused below it is work again.
+    `yielded` the files that made way for a folder, so what was refused below it is work again; `merged` those with
+    the edits of both sides, which are to push too.
     """
 
     files: int = 0
     size_bytes: int = 0
     copies: int = 0
     yielded: int = 0
+    merged: int = 0
 
 
 class Apply:
@@ -76,7 +79,7 @@ class Apply:
         Durable: the place intents, once the surrounding transaction is.
         """
         halt = self._guard.review("local", now_s)
-        choice = _Choice(self.bodies, self.lost, halted=halt is not None)
+        choice = _Choice(self.bodies, self.lost, self._read, halted=halt is not None)
         self._choose(choice, fresh)
         self._state.trees.record(choice.agreed, (), now_s)
         self._state.refusals.add([Refusal(path, "down", "missing", MISSING, lasting=False) for path in choice.lost])
@@ -114,6 +117,17 @@ class Apply:
             yielded, copies = self._record_yields(batch, results[: len(batch.yields)], now_s)
             tally = self._record(batch, results[len(batch.yields) :], now_s)
         return replace(tally, copies=tally.copies + copies, yielded=yielded)
+
+    def _read(self, node: Node) -> bytes | None:
+        """The content of the local file; None when it is another by now, and is looked at again."""
+        local, stat = node.trees.local, node.stat
+        assert stat is not None, "there is something to merge"
+        assert local is not None, "and it was read"
+        body = self._disk.read(node.path, stat)
+        if body is None or sha256(body).digest() != local.digest:
+            self._survey.again[node.path] = "down"
+            return None
+        return body
 
     def _yields(self, now_s: float) -> Iterable[tuple[Remove | SetAside, Node]]:
         """What happens to each file that lies where the server has a folder too."""
@@ -156,6 +170,8 @@ class Apply:
                 assert local is not None, "and it was read"
                 yield SetAside(node.path, stat, paths.conflict_copy(node.path, self._host, now_s, local.digest))
                 yield Place(node.path, version, self.bodies.get(version.digest, b""), None)
+            case merge.Combine(_, version, body):
+                yield Place(node.path, version, body, stat)
             case merge.RemoveLocal():
                 assert stat is not None, "there is something to remove"
                 yield Remove(node.path, stat)
@@ -166,7 +182,7 @@ class Apply:
         refusals: list[Refusal] = []
         removed: list[Digest] = []
         done: list[Decision] = []
-        files = size = copies = 0
+        files = size = copies = merged = 0
         for step, node, result in zip(batch.steps, batch.nodes, results, strict=True):
             match result, step:
                 case Changed(path), _:
@@ -176,10 +192,12 @@ class Apply:
                     refusals.append(Refusal(path, "down", code, reason, lasting))
                     done.append(Decision(path, "refused_here", node.revision, reason))
                 case Done(path, stat), Place(version=version):
-                    done.append(Decision(path, "placed", node.revision))
-                    agreed.append(Agreement(path, node.revision, version))
+                    combined = version != node.trees.remote
+                    done.append(Decision(path, "merged" if combined else "placed", node.revision))
+                    agreed.append(Agreement(path, node.revision, node.trees.remote))  # of a merge it is an edit
                     local.append(self._seen(path, stat, version.digest))
                     files, size = files + 1, size + version.size
+                    merged += combined
                 case Done(path), Remove():
                     done.append(Decision(path, "removed", node.revision))
                     agreed.append(Agreement(path, node.revision, None))
@@ -199,7 +217,7 @@ class Apply:
         self._state.past.note(done, now_s)
         if removed:
             self._state.brake.let_through("local", removed)
-        return Tally(files + len(removed), size, copies)
+        return Tally(files + len(removed), size, copies, merged=merged)
 
     def _record_yields(self, batch: Batch, results: Sequence[Result], now_s: float) -> tuple[int, int]:
         """Base of what made way is "absent here"; how many did, and were set aside. The others stay listed.
@@ -237,8 +255,16 @@ class Apply:
 class _Choice:
     """A batch while it is being filled, row by row."""
 
-    def __init__(self, bodies: Mapping[Digest, bytes], missing: Container[Digest], *, halted: bool) -> None:
+    def __init__(
+        self,
+        bodies: Mapping[Digest, bytes],
+        missing: Container[Digest],
+        read: Callable[[Node], bytes | None],
+        *,
+        halted: bool,
+    ) -> None:
         self._bodies = bodies
+        self._read = read
         self._missing = missing
         self._halted = halted
         self._size = 0
@@ -255,7 +281,15 @@ class _Choice:
     def consider(self, node: Node) -> None:
         """The row is decided: done in this batch, agreed without the disk, or left for a body or a person."""
         action = merge.decide(node.trees.base, node.trees.local, node.trees.remote)
-        match action:
+        match self._merged(node, action) if isinstance(action, merge.KeepBoth) else action:
+            case None:
+                pass
+            case merge.Combine(version=version) as combined:
+                if version.same_content(node.trees.local):  # theirs is part of ours
+                    self.agreed.append(Agreement(node.path, node.revision, node.trees.remote))
+                else:
+                    self.decided.append((node, combined))
+                    self._size += version.size
             case merge.RemoveLocal():
                 if not self._halted:
                     self.decided.append((node, action))
@@ -269,3 +303,21 @@ class _Choice:
                     self.wants[version.digest] = version.size
             case _:  # only the record lags; or the way up is open once it does not
                 self.agreed.append(Agreement(node.path, node.revision, node.trees.remote))
+
+    def _merged(self, node: Node, action: merge.KeepBoth) -> merge.KeepBoth | merge.Combine | None:
+        """Both edits in one where that can be; `action` where it cannot; None while one of the three is awaited."""
+        base, local, theirs = node.trees.base, node.trees.local, action.theirs
+        if base is None or local is None or not merge.mergeable(base, local, theirs):
+            return action
+        sides = [one for one in (base, theirs) if one.size]
+        if any(one.digest in self._missing for one in sides):
+            return action
+        if any(one.digest not in self._bodies for one in sides):
+            # both, also the one at hand: bodies are not kept from turn to turn, and two that come apart never meet
+            self.wants.update({one.digest: one.size for one in sides})
+            return None
+        mine = self._read(node)
+        if mine is None:
+            return None
+        bodies = (self._bodies.get(base.digest, b""), mine, self._bodies.get(theirs.digest, b""))
+        return merge.combine(base, local, theirs, bodies) or action

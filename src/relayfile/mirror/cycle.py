@@ -234,7 +234,9 @@ class Cycle:
                     self._begin_ticket(ticket)
             else:
                 ticket.edits = {one: what for one, what in ticket.edits.items() if state.measure.awaits(one, what)}
-        more = batch.full or bool(self._survey.again) or parcel.full or tally.copies > 0 or tally.yielded > 0
+        more = (
+            batch.full or bool(self._survey.again) or parcel.full or tally.copies + tally.yielded + tally.merged > 0
+        )
         more = more or bool(parcel.settled) or resolved  # their paths waited for that; an edit to push
         report, again = self._report(tally, now_s, more=more)
         for ticket in gathered.tickets:

@@ -15,6 +15,7 @@ Did: TypeAlias = Literal[
     "set_aside",
     "adopted",
     "made_way",
+    "merged",
     "moved_meanwhile",
     "refused_here",
     "sent",

@@ -23,6 +23,7 @@ _DONE: Final[Mapping[Did, str]] = {
     "set_aside": "set the file here aside as {detail}",
     "adopted": "both sides held the same, as of rev_{revision}",
     "made_way": "the file here made way for a folder of that name",
+    "merged": "the edits of both sides were merged here, and go to the server",
     "moved_meanwhile": "did nothing: the file here had changed just then, and was looked at again",
     "refused_here": "could not do it here: {detail}",
     "sent": "sent the edit, which became rev_{revision}",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayfile.core.lines import Clash, edits, merge, split
+from relayfile.core.lines import MOST_BYTES, Clash, edits, merge, merge_bodies, split
 
 texts = st.lists(st.sampled_from(["a\n", "b\n", "c\n", "\n", "}\n"]), max_size=8).map("".join)
 distinct = st.lists(st.integers(0, 30), unique=True, max_size=12).map(lambda numbers: [f"{n}\n" for n in numbers])
@@ -86,6 +86,37 @@ def test_every_line_either_side_added_is_in_the_merge_and_none_that_either_remov
     if isinstance(merged, str):
         kept = set(base) & set(mine) & set(theirs)
         assert sorted(split(merged)) == sorted([*kept, *(set(mine) - set(base)), *(set(theirs) - set(base))])
+
+
+@given(distinct, st.data())
+def test_the_same_line_changed_on_both_sides_is_never_merged(base, data):
+    if not base:
+        return
+    at = data.draw(st.integers(0, len(base) - 1))
+    keep = {number: data.draw(st.integers(0, 3)) for number in range(len(base))}
+    mine = [line if number == at or keep[number] else f"mine {number}\n" for number, line in enumerate(base)]
+    theirs = list(base)
+    mine[at], theirs[at] = "mine\n", "theirs\n"
+    texts_of = ["".join(one).encode() for one in (base, mine, theirs)]
+    assert merge_bodies(*texts_of) is None
+
+
+@given(texts, texts, texts)
+def test_bodies_are_merged_as_their_text_whichever_side_is_mine(base, mine, theirs):
+    merged = merge_bodies(base.encode(), mine.encode(), theirs.encode())
+    assert merged == merge_bodies(base.encode(), theirs.encode(), mine.encode())
+    assert merge_bodies(base.encode(), mine.encode(), mine.encode()) == mine.encode()
+    if merged is not None:
+        assert merged.decode() == merge(base, mine, theirs)
+        assert merge_bodies(base.encode(), merged, theirs.encode()) in {merged, None}
+
+
+@pytest.mark.parametrize("other", [b"1\n2\n\0", b"1\n2\n\xff", b"1\n2\n" + b"x" * MOST_BYTES])
+def test_what_is_no_text_or_too_long_is_not_merged(other):
+    assert merge_bodies(b"1\n2\n", b"1\n2\nx", b"0\n1\n2\n") == b"0\n1\n2\nx"
+    assert merge_bodies(b"1\n2\n", other, b"0\n1\n2\n") is None
+    assert merge_bodies(b"1\n2\n", b"0\n1\n2\n", other) is None
+    assert merge_bodies(other, other, b"0\n1\n2\n") is None
 
 
 def test_no_text_makes_it_slow():

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relayfile.core.lines import MOST_BYTES
 from relayfile.core.merge import (
     Adopt,
     Download,
@@ -14,7 +15,9 @@ from relayfile.core.merge import (
     Trees,
     Upload,
     ancestors,
+    combine,
     decide,
+    mergeable,
     order,
 )
 from relayfile.model import Digest, TreePath, Version
@@ -122,3 +125,21 @@ def test_order_takes_rows_that_are_absent_remotely():
 def test_ancestors_are_the_folders_above():
     assert list(ancestors("a/b/c")) == ["a/b", "a"]
     assert not list(ancestors("a"))
+
+
+def test_only_three_files_of_a_bearable_length_are_merged():
+    link, long = version(B, mode="120000"), Version(0, Digest(C * 32), MOST_BYTES + 1, "644")
+    assert mergeable(BASE, version(B), version(C, 2))
+    assert not mergeable(None, version(B), version(C, 2))
+    for odd in (link, long):
+        assert not mergeable(odd, version(B), version(C, 2))
+        assert not mergeable(BASE, odd, version(C, 2))
+        assert not mergeable(BASE, version(B), odd)
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [("755", "644"), ("644", "755"), ("755", "755")])
+def test_a_merge_has_the_mode_that_one_side_gave_and_theirs_when_both_did(mine, theirs):
+    bodies = (b"1\n2\n3\n", b"one\n2\n3\n", b"1\n2\nthree\n")
+    made = combine(BASE, version(B, mode=mine), version(C, 2, theirs), bodies)
+    assert (made.body, made.version.mode, made.version.revision) == (b"one\n2\nthree\n", "755", 0)
+    assert combine(BASE, version(B), version(C, 2), (b"1\n", b"one\n", b"eins\n")) is None

@@ -3,7 +3,7 @@
 import pytest
 
 from relayfile.mirror.ports import Refused
-from simulation.world import SimDisk, SimMirror, SimServer, path
+from simulation.world import Died, SimDisk, SimMirror, SimServer, path
 
 
 @pytest.fixture
@@ -476,3 +476,117 @@ def test_a_local_folder_where_they_made_a_file_goes_up_and_the_file_is_listed(mi
     assert server.text() == {"a": b"file", "a/b": b"inside"}
     assert mirror.disk.text() == {"a/b": b"inside"}
     assert mirror.last.report.equal is True
+
+
+TEXT = [f"line {number}\n" for number in range(9)]
+
+
+def text_with(**changed):
+    return "".join(changed.get(f"at{number}", line) for number, line in enumerate(TEXT)).encode()
+
+
+def both_edit(mirror, server, theirs, mine, mode="644"):
+    server.write("f.txt", text_with())
+    mirror.run()
+    server.write("f.txt", theirs)
+    mirror.edit("f.txt", mine, mode)
+    return mirror.run()
+
+
+@pytest.mark.parametrize("inline", [65_536, 0])
+def test_edits_of_different_lines_are_merged_and_no_copy_is_made(mirror, server, inline):
+    server.inline = inline
+    both_edit(mirror, server, text_with(at1="theirs\n"), text_with(at7="mine\n"), mode="755")
+    assert server.text() == {"f.txt": text_with(at1="theirs\n", at7="mine\n")}
+    assert mirror.disk.files[path("f.txt")][1].mode == "755"
+    assert text_with(at7="mine\n") in mirror.disk.trash
+    assert_equal(mirror, server)
+    assert mirror.last.report.conflicts == 0
+
+
+@pytest.mark.parametrize("mine", [{"at7": "mine\n"}, {"at1": "theirs\n", "at7": "mine\n"}])
+def test_a_merge_is_followed_by_the_turn_that_sends_it(mirror, server, mine):
+    server.write("f.txt", text_with())
+    mirror.run()
+    stream = mirror.last.report.stream
+    server.write("f.txt", text_with(at1="theirs\n"))
+    mirror.edit("f.txt", text_with(**mine))
+    done = mirror.turn(batches=server.delta(stream.cursor, None))
+    done = mirror.turn(**mirror.carry(done))
+    if not done.parcel.pushes:  # what was placed is sent by the next turn
+        assert done.report.more
+        done = mirror.turn()
+    assert [push.over for push in done.parcel.pushes] == [2]
+
+
+def test_edits_of_the_same_line_stay_a_conflict_copy(mirror, server):
+    both_edit(mirror, server, text_with(at1="theirs\n"), text_with(at1="mine\n", at7="mine\n"))
+    assert server.text()["f.txt"] == text_with(at1="theirs\n")
+    assert mirror.last.report.conflicts == 1
+    assert_equal(mirror, server)
+
+
+def test_an_edit_that_holds_theirs_already_is_only_sent(mirror, server):
+    mine = text_with(at1="theirs\n", at7="mine\n")
+    both_edit(mirror, server, text_with(at1="theirs\n"), mine)
+    assert server.text() == {"f.txt": mine}
+    assert mirror.disk.trash == []
+    assert_equal(mirror, server)
+
+
+def test_without_the_base_two_edits_are_a_conflict_copy(mirror, server):
+    server.write("f.txt", text_with())
+    mirror.run()
+    base = server.nodes[path("f.txt")][1].digest
+    server.write("f.txt", text_with(at1="theirs\n"))
+    mirror.edit("f.txt", text_with(at7="mine\n"))
+    del server.bodies[base]
+    mirror.run()
+    assert len(server.text()) == 2
+    assert mirror.last.report.conflicts == 1
+    assert_equal(mirror, server)
+
+
+def test_what_is_written_while_a_merge_is_made_is_merged_too(mirror, server):
+    server.write("f.txt", text_with())
+    mirror.run()
+    server.write("f.txt", text_with(at1="theirs\n"))
+    mirror.edit("f.txt", text_with(at7="mine\n"))
+    mirror.disk.before_execute.append(lambda: mirror.edit("f.txt", text_with(at4="later\n", at7="mine\n")))
+    mirror.run()
+    assert server.text() == {"f.txt": text_with(at1="theirs\n", at4="later\n", at7="mine\n")}
+    assert_equal(mirror, server)
+
+
+def test_wherever_it_dies_a_merge_loses_no_line(tmp_path):
+    for steps in range(14):
+        server = SimServer()
+        mirror = SimMirror(tmp_path, server, name=f"m{steps}")
+        server.write("f.txt", text_with())
+        mirror.run()
+        server.write("f.txt", text_with(at1="theirs\n"))
+        mirror.edit("f.txt", text_with(at7="mine\n"))
+        mirror.disk.die_in = steps
+        try:
+            mirror.run()
+        except Died:
+            mirror.kill()
+        mirror.disk.die_in = None
+        mirror.run()
+        assert server.text() == {"f.txt": text_with(at1="theirs\n", at7="mine\n")}
+        assert_equal(mirror, server)
+        mirror.state.close()
+
+
+def test_many_merges_at_once_all_end_merged(mirror, server):
+    server.inline = 0
+    for number in range(700):
+        server.write(f"f{number}", text_with(at4=f"{number}\n"))
+    mirror.run()
+    for number in range(700):
+        server.write(f"f{number}", text_with(at4=f"{number}\n", at1="theirs\n"))
+        mirror.edit(f"f{number}", text_with(at4=f"{number}\n", at7="mine\n"))
+    mirror.run()
+    assert set(server.text()) == {f"f{number}" for number in range(700)}
+    assert server.text()["f699"] == text_with(at4="699\n", at1="theirs\n", at7="mine\n")
+    assert_equal(mirror, server)

@@ -56,7 +56,7 @@ def test_a_conflict_is_listed_with_both_sides_and_the_revision_that_won(mirror, 
     assert one.revision == server.nodes[path("f.txt")][0]
     assert (one.mine.trees.local.size, one.theirs.trees.local.size) == (4, 6)
     mirror.remove(one.copy)
-    mirror.run()
+    mirror.turn(may_push=False)
     assert not conflicts(mirror), "the copy is gone, so nothing is open"
 
 
