@@ -75,10 +75,11 @@ class Combine:
     body: bytes
 
 
-Action: TypeAlias = Keep | Adopt | Download | RemoveLocal | Upload | RemoveRemote | KeepBoth | Combine
+Decided: TypeAlias = Keep | Adopt | Download | RemoveLocal | Upload | RemoveRemote | KeepBoth
+Action: TypeAlias = Decided | Combine
 
 
-def decide(base: Version | None, local: Version | None, remote: Version | None) -> Action:
+def decide(base: Version | None, local: Version | None, remote: Version | None) -> Decided:
     """The one right next step for a path: nothing unsaved is overwritten (I9), nothing deleted unasked (I8)."""
     if _same(local, remote):
         return Keep() if remote == base else Adopt()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from relayfile.core import merge
-from relayfile.core.merge import Action, Trees
+from relayfile.core.merge import Decided, Trees
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def next_step(trees: Trees, about: Circumstances) -> str:
     return f"{words}, once the whole workspace has been observed" if upwards and about.open else words
 
 
-def _planned(action: Action, trees: Trees) -> str:
+def _planned(action: Decided, trees: Trees) -> str:
     match action:
         case merge.Keep():
             nowhere = trees.local is None
@@ -73,6 +73,6 @@ def _planned(action: Action, trees: Trees) -> str:
             return f"delete it on the server, over rev_{over}: it was deleted here"
         case merge.KeepBoth(theirs):
             return (
-                f"set the file here aside as a conflict copy and take rev_{theirs.revision} from the server:"
-                " both sides were edited"
+                "both sides were edited: merge their lines if no line was changed on both, else set the file here"
+                f" aside as a conflict copy and take rev_{theirs.revision} from the server"
             )

@@ -18,19 +18,20 @@ from relayfile.core.safety import Direction, Halt
 from relayfile.mirror import why
 from relayfile.mirror.apply import Apply, Tally
 from relayfile.mirror.audit import Audit
+from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.guard import Guard
 from relayfile.mirror.local import Survey
 from relayfile.mirror.measure import Pending
 from relayfile.mirror.ports import Ports
 from relayfile.mirror.proof import Proof
 from relayfile.mirror.refusals import Refusal
-from relayfile.mirror.resolve import Inquiry, Resolve, Ruling
+from relayfile.mirror.resolve import Resolve, Ruling
 from relayfile.mirror.state import Counters, State, Stream
 from relayfile.mirror.upload import Answer, Parcel, Upload
 from relayfile.mirror.why import Account
 from relayfile.model import Cursor, Digest, Put, TreePath
 
-Order: TypeAlias = Literal["accept_deletes", "restore_deletes"] | Ruling | Inquiry
+Order: TypeAlias = Literal["accept_deletes", "restore_deletes"] | Ruling
 MOST_LISTED: Final = 1_000
 
 
@@ -170,6 +171,15 @@ class Cycle:
         with self._state.faults():
             return why.account(self._state, self._guard, path, self._survey.left, self._impossible)
 
+    def conflicts(self) -> list[Conflict]:
+        """Every conflict whose copy lies on the disk, oldest first.
+
+        Raises:
+            Unavailable: not now.
+        """
+        with self._state.faults():
+            return self._state.conflicts.open()
+
     def audit(self) -> Audit:
         """A pass over every file, none of it done yet.
 
@@ -252,13 +262,11 @@ class Cycle:
             ticket.compared = self._proof.compared
 
     def _hear(self, orders: Sequence[Order], now_s: float) -> bool:
-        """What was asked about conflicts is answered and what was decided carried out; whether anything was."""
+        """What people ruled on conflicts is carried out; whether they did."""
         decided = False
         for order in orders:
             if isinstance(order, Ruling) and order.settlement is None:
                 order.settlement, decided = self._resolve.carry_out(order, now_s), True
-            elif isinstance(order, Inquiry):
-                order.answer = self._state.conflicts.open()
         return decided
 
     def _begin(self, gathered: Gathered, now_s: float) -> None:

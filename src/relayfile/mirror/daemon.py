@@ -38,6 +38,7 @@ from relayfile.mirror import launch, root, status, verify, why
 from relayfile.mirror.beneath import Beneath
 from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.control import Control
+from relayfile.mirror.cycle import Cycle
 from relayfile.mirror.disk import LocalDisk
 from relayfile.mirror.engine import Engine
 from relayfile.mirror.lease import Lease
@@ -192,14 +193,14 @@ class _Daemon:
             self._engine.restore_deletes()
 
     async def conflicts(self) -> Sequence[Conflict]:
-        """As `Engine.conflicts`."""
-        return await self._engine.conflicts()
+        """As `Cycle.conflicts`."""
+        return await self._engine.between(Cycle.conflicts)
 
     async def resolve(self, copy: TreePath, keep: Keep) -> Settlement:
         """As `Engine.resolve`; the log says what was decided."""
-        verdict = await self._engine.resolve(copy, keep)
-        _log.info("a person keeps %s of the conflict %s: %s", keep, copy.wire, verdict.reason or "resolved")
-        return verdict
+        settlement = await self._engine.resolve(copy, keep)
+        _log.info("a person keeps %s of the conflict %s: %s", keep, copy.wire, settlement.reason or "resolved")
+        return settlement
 
     async def readmit(self) -> None:
         """A credential that was refused may be had anew, by the sign-in that is there."""

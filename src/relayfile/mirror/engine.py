@@ -15,7 +15,6 @@ from relayfile.client.feed import Batch
 from relayfile.core import schedule
 from relayfile.errors import CursorExpired, Damaged, RelayfileError, Unavailable
 from relayfile.mirror.board import Board
-from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.courier import Courier
 from relayfile.mirror.cycle import Cycle, Gathered, Next, Ticket
 from relayfile.mirror.inbox import Due, Errand, Inbox, load, run_errand
@@ -23,7 +22,7 @@ from relayfile.mirror.picture import Cause, Picture, Progress
 from relayfile.mirror.ports import Head, Ports
 from relayfile.mirror.proof import comparable
 from relayfile.mirror.reader import Reader
-from relayfile.mirror.resolve import Inquiry, Keep, Ruling, Settlement
+from relayfile.mirror.resolve import Keep, Ruling, Settlement
 from relayfile.mirror.state import State
 from relayfile.mirror.upload import Outcomes, Parcel
 from relayfile.model import TreePath
@@ -168,15 +167,6 @@ class Engine:
         """The deletions the brake holds now are undone: each side gets back what the other still has (R30)."""
         self._inbox.orders.append("restore_deletes")
         self._wake.set()
-
-    async def conflicts(self) -> list[Conflict]:
-        """Every conflict copy that lies on the disk, oldest first."""
-        inquiry = Inquiry()
-        self._inbox.orders.append(inquiry)
-        self._wake.set()
-        while inquiry.answer is None:
-            await self._board.news()
-        return inquiry.answer
 
     async def resolve(self, copy: TreePath, keep: Keep) -> Settlement:
         """What came of keeping `keep` of that conflict; what is to be sent because of it is on its way."""

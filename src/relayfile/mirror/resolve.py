@@ -36,20 +36,13 @@ class Ruling:
     settlement: Settlement | None = None
 
 
-@dataclass(slots=True)
-class Inquiry:
-    """Asks for the open conflicts. `answer` is None until a turn has given it."""
-
-    answer: list[Conflict] | None = None
-
-
 RESOLVED: Final = Settlement()
 NO_CONFLICT: Final = Settlement("no_conflict", "it is no conflict any more")
 _CHANGED: Final = Settlement("changed", "it was changed just now")
 
 
 class Resolve:
-    """Carries decisions out."""
+    """Carries rulings out."""
 
     def __init__(self, state: State, disk: Disk, survey: Survey) -> None:
         self._state = state

@@ -41,7 +41,8 @@ LETTERS = st.sampled_from([None, "x", "y", "z"])
         (("x", None, "x"), "delete it on the server, over rev_3: it was deleted here"),
         (
             ("x", "y", "z"),
-            "set the file here aside as a conflict copy and take rev_7 from the server: both sides were edited",
+            "both sides were edited: merge their lines if no line was changed on both, else set the file here aside as a"
+            " conflict copy and take rev_7 from the server",
         ),
     ],
 )

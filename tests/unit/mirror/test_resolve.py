@@ -3,7 +3,7 @@
 import pytest
 
 from relayfile.mirror.ports import Refused
-from relayfile.mirror.resolve import Inquiry, Ruling
+from relayfile.mirror.resolve import Ruling
 from simulation.live import LiveMirror
 from simulation.world import Died, SimMirror, SimServer, path
 
@@ -31,9 +31,7 @@ def clash(mirror, server, name="f.txt", mine=b"mine", mode="644"):
 
 
 def conflicts(mirror):
-    inquiry = Inquiry()
-    mirror.turn(orders=[inquiry])
-    return inquiry.answer
+    return mirror.cycle.conflicts()
 
 
 def resolve(mirror, keep, copy=None, **gathered):
