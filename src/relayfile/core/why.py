@@ -73,6 +73,6 @@ def _planned(action: Decided, trees: Trees) -> str:
             return f"delete it on the server, over rev_{over}: it was deleted here"
         case merge.KeepBoth(theirs):
             return (
-                "both sides were edited: merge their lines if no line was changed on both, else set the file here"
-                f" aside as a conflict copy and take rev_{theirs.revision} from the server"
+                f"both sides were edited: merge them by lines, or take rev_{theirs.revision} from the server"
+                " and set the file here aside as a conflict copy"
             )

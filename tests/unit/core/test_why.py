@@ -41,8 +41,8 @@ LETTERS = st.sampled_from([None, "x", "y", "z"])
         (("x", None, "x"), "delete it on the server, over rev_3: it was deleted here"),
         (
             ("x", "y", "z"),
-            "both sides were edited: merge their lines if no line was changed on both, else set the file here aside as a"
-            " conflict copy and take rev_7 from the server",
+            "both sides were edited: merge them by lines, or take rev_7 from the server and set the file here aside"
+            " as a conflict copy",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from relayfile.mirror.cycle import Cycle
 from relayfile.mirror.ports import Refused
 from relayfile.mirror.resolve import Ruling
 from simulation.live import LiveMirror
@@ -206,7 +207,7 @@ async def test_the_engine_lists_and_resolves_while_it_works(tmp_path):
         mirror.disk.write("f.txt", b"mine")
         mirror.disk.write("g.txt", b"own")
         await mirror.until(lambda picture: picture.state == "conflict" and picture.equal)
-        [one] = await mirror.engine.conflicts()
+        [one] = await mirror.engine.between(Cycle.conflicts)
         assert one.path == "f.txt"
         assert (await mirror.engine.resolve(path("g.txt"), "mine")).code == "no_conflict"
         assert (await mirror.engine.resolve(one.copy, "mine")).code is None
