@@ -72,7 +72,5 @@ def _planned(action: Decided, trees: Trees) -> str:
         case merge.RemoveRemote(over):
             return f"delete it on the server, over rev_{over}: it was deleted here"
         case merge.KeepBoth(theirs):
-            return (
-                f"both sides were edited: merge them by lines, or take rev_{theirs.revision} from the server"
-                " and set the file here aside as a conflict copy"
-            )
+            there = f"rev_{theirs.revision}"
+            return f"both were edited: merge by lines, or take {there} and set the file here aside as a conflict copy"

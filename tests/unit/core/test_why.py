@@ -41,8 +41,7 @@ LETTERS = st.sampled_from([None, "x", "y", "z"])
         (("x", None, "x"), "delete it on the server, over rev_3: it was deleted here"),
         (
             ("x", "y", "z"),
-            "both sides were edited: merge them by lines, or take rev_7 from the server and set the file here aside"
-            " as a conflict copy",
+            "both were edited: merge by lines, or take rev_7 and set the file here aside as a conflict copy",
         ),
     ],
 )
