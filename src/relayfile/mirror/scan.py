@@ -54,18 +54,24 @@ class LocalScanner:
         sights: list[Sight] = []
         at: tuple[str, int | None] | None = None
         closed: dict[str, str | None] = {}
+        walked: tuple[str, ...] = ()
         try:
             for path in sorted(set(paths)):
+                if path.startswith(walked):  # a chain of new folders would be walked below each of them
+                    continue
                 above, _, name = path.rpartition("/")
                 try:
                     if at is None or at[0] != above:
                         _close(at)
                         at = None
                         at = (above, self._folder(above))
-                    if found := self._beneath.closed(above, closed):
-                        sights.append(Left(*found))
+                    if shut := self._beneath.closed(above, closed):
+                        sights.append(Left(*shut))
                         continue
-                    sights += self._rescan_one(path, name, at[1], known)
+                    found = None if at[1] is None or left_out(path) else look(name, at[1])
+                    if found is not None and stat.S_ISDIR(found.st_mode):
+                        walked += (f"{path}/",)
+                    sights += self._rescan_one(path, name, at[1], found, known)
                 except OSError as error:
                     sights.append(Left(path, _unreadable(error)))
         finally:
@@ -108,8 +114,9 @@ class LocalScanner:
         else:
             yield Unstable(path) if digest is None else Found(path, state, digest)
 
-    def _rescan_one(self, path: TreePath, name: str, folder: int | None, known: Known) -> Iterator[Sight]:
-        found = None if folder is None or left_out(path) else look(name, folder)
+    def _rescan_one(
+        self, path: TreePath, name: str, folder: int | None, found: os.stat_result | None, known: Known
+    ) -> Iterator[Sight]:
         if found is not None and stat.S_ISDIR(found.st_mode):
             if reason := self._closed(path, found):
                 yield Left(path, reason)

@@ -162,7 +162,10 @@ class LocalWatcher:
             self._unwatch(path)
             self._hint(path, mask)
         elif mask & _CAME:
-            self._watch_below(path)
+            known = self._watches.get(path)
+            # Watched already, it was listed after that: looking again below each folder of a chain would be endless.
+            if not self._watch(path) or known is None or self._watches.get(path) != known:
+                self._watch_below(path)
             self._hint(path, Mask.MOVED_TO)
         elif mask & Mask.ATTRIB and path not in self._watches:  # it may be readable now
             self._hint(path, Mask.MOVED_TO)

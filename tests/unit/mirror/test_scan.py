@@ -172,6 +172,18 @@ def test_a_rescan_tells_what_is_there_what_is_gone_and_what_lies_below(ground):
     }
 
 
+def test_a_chain_of_hinted_folders_is_walked_once(ground, monkeypatch):
+    write(ground, "d/" * 50 + "file", b"x")
+    (ground.root / "d-x").mkdir()
+    chain = [TreePath("/".join(["d"] * depth)) for depth in range(1, 51)]
+    opened, real = [], ground.beneath.folder
+    monkeypatch.setattr(ground.beneath, "folder", lambda path: opened.append(path) or real(path))
+    known = Rows({TreePath("d/d/gone"): (None, None)})
+    sights = ground.scanner.rescan([*chain, TreePath("d-x"), TreePath("d/d/gone")], known)
+    assert {(type(one), one.path) for one in sights} == {(Found, "d/" * 50 + "file"), (Missing, "d/d/gone")}
+    assert len(opened) < 3 * len(chain)
+
+
 def test_what_is_in_a_folder_that_cannot_be_looked_into_is_not_gone(ground):
     write(ground, "outer/nested/.relay/id", b"x")
     known = Rows({TreePath("outer/nested/file"): (None, None)})

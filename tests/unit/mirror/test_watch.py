@@ -12,6 +12,7 @@ from relayfile.mirror.settle import GONE_AT_MOST_S, GONE_QUIET_S, QUIET_S, SETTL
 from relayfile.mirror.watch import LocalWatcher
 from relayfile.model import TreePath
 
+DEEP = 300
 QUEUED_EVENTS = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
 
 
@@ -85,6 +86,30 @@ async def test_nothing_made_in_a_new_folder_is_missed_however_fast(ground, reade
     await reader.until(*wanted)
     (ground.root / "7/b/c/file").write_text("again")
     assert "7/b/c/file" in await reader.until("7/b/c/file")
+
+
+async def test_a_chain_of_new_folders_is_listed_once_each(ground, reader, monkeypatch):
+    listed, real = [], ground.beneath.folder
+    monkeypatch.setattr(ground.beneath, "folder", lambda path: listed.append(path) or real(path))
+
+    def make():  # while the watcher looks, as the mirror itself does
+        (ground.root / ("d/" * DEEP)).mkdir(parents=True)
+        (ground.root / ("d/" * DEEP) / "file").write_text("x")
+
+    making = asyncio.create_task(asyncio.to_thread(make))
+    await reader.until("d/" * DEEP + "file")
+    await making
+    assert len(listed) < 5 * DEEP
+
+
+async def test_a_folder_that_takes_the_place_of_an_empty_one_is_watched(ground, reader):
+    (ground.root / "empty").mkdir()
+    await reader.until("empty")
+    (ground.outside.parent / "other" / "deep").mkdir(parents=True)
+    (ground.outside.parent / "other").rename(ground.root / "empty")
+    await reader.until("empty")
+    (ground.root / "empty" / "deep" / "file").write_text("x")
+    assert "empty/deep/file" in await reader.until("empty/deep/file")
 
 
 async def test_a_moved_folder_is_watched_under_its_new_name(ground, watcher):
