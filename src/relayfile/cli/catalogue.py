@@ -31,6 +31,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("pull", "sync now and wait until current"),
             ("verify", "recompute whether a mirror is equal to its workspace; --deep reads every file again"),
             ("why", "one path: its three versions, what was done about it, and what comes next"),
+            ("wait", "until a position of the log, or another's write, is on this disk"),
             ("resume", "decide what a halted mirror may not decide alone"),
             ("conflicts", "edits that were set aside because another version came first"),
             ("diff", "the two sides of a conflict"),

@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 from relayfile.errors import Halted, LoginRequired, RelayfileError
+from relayfile.mirror.awaited import applied
 from relayfile.mirror.cycle import Report
 from relayfile.mirror.pace import Pace
 from relayfile.mirror.picture import Cause, Picture, StateWord
@@ -76,7 +77,6 @@ class Board:
         if report is None:
             return Picture(state, cause, last_error=self.failure, bootstrapping=True, connection=reader.connection)
         stream, pending, counters = report.stream, report.pending, report.counters
-        applied = stream.position if pending.oldest is None else min(stream.position, pending.oldest - 1)
         refused: dict[str, str] = {one.path: one.reason for one in report.refused}
         left = [item for item in (*report.impossible.items(), *report.left.items()) if item[0] not in refused]
         return Picture(
@@ -84,7 +84,7 @@ class Board:
             cause,
             head=max(stream.head, stream.position, reader.head),
             observed=stream.position,
-            applied=0 if stream.open and not stream.observed_once else max(0, applied),
+            applied=applied(stream, pending),
             equal=report.equal,
             proven_at=counters.proven_at,
             pending_edits=pending.edits,

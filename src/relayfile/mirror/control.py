@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol, Self, get_args
 
@@ -17,6 +17,7 @@ from aiohttp import web
 
 from relayfile.errors import Misconfigured, RelayfileError, UsageError
 from relayfile.mirror import status, verify, why
+from relayfile.mirror.awaited import Awaited
 from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.picture import Progress
 from relayfile.mirror.registry import SOCKET
@@ -39,13 +40,16 @@ class Asked(Protocol):
         """The mirror now."""
 
     def current(self, deadline_s: float) -> AsyncIterator[Progress]:
-        """As `Engine.current`."""
+        """As `Waiting.current`."""
 
     def verify(self, deadline_s: float, *, deep: bool, mend: bool) -> AsyncIterator[Progress | Verdict]:
         """As `verify.verify`."""
 
     async def why(self, path: TreePath) -> control.Account:
         """All that the mirror knows of one path."""
+
+    def arrival(self, awaited: Awaited, deadline_s: float) -> AsyncIterator[Progress]:
+        """As `Waiting.arrival`."""
 
     def decide(self, decision: str) -> None:
         """The deletions held back are carried out (`accept`) or undone (`restore`)."""
@@ -85,6 +89,7 @@ class Control:
         app.router.add_get(control.WHY, self._why)
         app.router.add_post(control.PULL, self._pull)
         app.router.add_post(control.VERIFY, self._verify)
+        app.router.add_post(control.WAIT, self._wait)
         app.router.add_post(control.RESUME, self._resume)
         app.router.add_get(control.CONFLICTS, self._conflicts)
         app.router.add_post(control.RESOLVE, self._resolve)
@@ -136,32 +141,37 @@ class Control:
         return web.Response(text=status.text(fragment, width=width, colour=request.query.get("color") == "1"))
 
     async def _pull(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        await response.prepare(request)
-        ended = control.Ended(exit=0, message="")
+        return await self._until(request, self._asked.current(_seconds(request)), self._equality)
+
+    async def _wait(self, request: web.Request) -> web.StreamResponse:
         try:
-            async for step in self._asked.current(_seconds(request)):
-                await response.write(_line(status.progress(step)))
-            ended["message"] = _equality(self._asked.fragment())
-        except RelayfileError as error:
-            ended = _failed(error)
-        except ConnectionError:  # the command that asked is gone
-            return response
-        await response.write(_line(ended))
-        await response.write_eof()
-        return response
+            path = TreePath.parse(request.query["path"]) if "path" in request.query else None
+            awaited = Awaited(int(request.query["position"]), path)
+        except (KeyError, ValueError, UsageError) as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
+        what = f"everything up to evt_{awaited.position}" if path is None else f"{path.wire}, rev_{awaited.position}"
+        steps = self._asked.arrival(awaited, _seconds(request))
+        return await self._until(request, steps, lambda: f"{what} or later is on this disk")
 
     async def _verify(self, request: web.Request) -> web.StreamResponse:
+        deep, mend = (request.query.get(word) == "1" for word in ("deep", "mend"))
+        steps = self._asked.verify(_seconds(request), deep=deep, mend=mend)
+        return await self._until(request, steps, self._equality)
+
+    async def _until(
+        self, request: web.Request, steps: AsyncIterator[Progress | Verdict], reached: Callable[[], str]
+    ) -> web.StreamResponse:
+        """The steps as they are made, then how it ended: by a verdict, or by what `reached` says holds then."""
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
-        deep, mend = (request.query.get(word) == "1" for word in ("deep", "mend"))
-        ended: control.Ended = control.Ended(exit=0, message="")
+        verdict: Verdict | None = None
         try:
-            async for step in self._asked.verify(_seconds(request), deep=deep, mend=mend):
-                if isinstance(step, Progress):
-                    await response.write(_line(status.progress(step)))
+            async for step in steps:
+                if isinstance(step, Verdict):
+                    verdict = step
                 else:
-                    ended = verify.ended(step)
+                    await response.write(_line(status.progress(step)))
+            ended = verify.ended(verdict) if verdict else control.Ended(exit=0, message=reached())
         except RelayfileError as error:
             ended = _failed(error)
         except ConnectionError:  # the command that asked is gone
@@ -178,6 +188,10 @@ class Control:
         except RelayfileError as error:
             raise web.HTTPServiceUnavailable(text=f"{error.message}\n") from error
         return web.json_response(told) if request.query.get("format") == "json" else web.Response(text=why.text(told))
+
+    def _equality(self) -> str:
+        seen = self._asked.fragment()
+        return f"equal to evt_{seen['observed']}" if seen["equal"] else f"at evt_{seen['applied']}"
 
     async def _resume(self, request: web.Request) -> web.Response:
         decision = request.query.get("deletes", "")
@@ -211,7 +225,7 @@ class Control:
 
 def _seconds(request: web.Request) -> float:
     asked = request.query.get("deadline_s", "")
-    return float(asked) if asked.isdecimal() else PULL_WITHIN_S
+    return float(asked) if asked.replace(".", "", 1).isdecimal() else PULL_WITHIN_S
 
 
 def _line(value: control.Progress | control.Ended) -> bytes:
@@ -221,12 +235,6 @@ def _line(value: control.Progress | control.Ended) -> bytes:
 def _failed(error: RelayfileError) -> control.Ended:
     message = f"{error.message} · {error.hint}" if error.hint else error.message
     return control.Ended(exit=error.exit_code, message=message)
-
-
-def _equality(seen: Fragment) -> str:
-    if seen["equal"]:
-        return f"equal to evt_{seen['observed']}"
-    return f"at evt_{seen['applied']}"
 
 
 def _as_fields(one: Conflict) -> control.Conflict:

@@ -18,6 +18,7 @@ from relayfile.core.safety import Direction, Halt
 from relayfile.mirror import why
 from relayfile.mirror.apply import Apply, Tally
 from relayfile.mirror.audit import Audit
+from relayfile.mirror.awaited import Awaited, applied
 from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.guard import Guard
 from relayfile.mirror.local import Survey
@@ -57,6 +58,7 @@ class Gathered:
     retry: bool = False
     may_push: bool = False
     tickets: Sequence["Ticket"] = ()
+    awaited: Sequence[Awaited] = ()
 
 
 @dataclass(slots=True)
@@ -141,6 +143,7 @@ class Cycle:
         self._resolve = Resolve(state, ports.disk, self._survey)
         self._proof = Proof(state)
         self._observed = False
+        self._whole = False  # not between two pages of the log, where a path may be missing that changed later again
         self._impossible: dict[str, str] = {}
 
     def turn(self, gathered: Gathered) -> Next:
@@ -249,10 +252,17 @@ class Cycle:
         )
         more = more or bool(parcel.settled) or resolved  # their paths waited for that; an edit to push
         report, again = self._report(tally, now_s, more=more)
+        self._answer(gathered, report)
+        return Next(report, parcel, batch.wants, reread or again)
+
+    def _answer(self, gathered: Gathered, report: Report) -> None:
+        """Whoever waits for a proof or an arrival knows how that stands after this turn."""
         for ticket in gathered.tickets:
             if ticket.compared is not None and self._proof.compared > ticket.compared and ticket.unproven:
                 ticket.proven = self._proof.equal_at if (self._proof.equal_at or 0) >= (ticket.head or 0) else None
-        return Next(report, parcel, batch.wants, reread or again)
+        done = applied(report.stream, report.pending) if self._whole and not report.stream.open else 0
+        for one in gathered.awaited:
+            one.look(self._state, done)
 
     def _begin_ticket(self, ticket: Ticket) -> None:
         """The disk was swept: what lies on it now is what this ticket is about."""
@@ -332,6 +342,7 @@ class Cycle:
             start = batch.start if stream.open else None
             if (batch.cursor, batch.head, start) != (stream.cursor, stream.head, stream.start):
                 state.move_cursor(batch.cursor, batch.head, start)
+            self._whole = batch.end or batch.live
             if batch.end:
                 self._observed = True
                 if stream.open:
@@ -352,7 +363,7 @@ class Cycle:
 
     def _observe_again(self, *, filtered: bool) -> None:
         self._state.begin_generation(filtered=filtered)
-        self._observed = False
+        self._observed = self._whole = False
         self._impossible.clear()
         self._proof.forget()
 

@@ -35,6 +35,7 @@ from relayfile.credentials.own import Purpose
 from relayfile.credentials.profiles import named
 from relayfile.errors import Halted, LeaseHeld, LoginRequired, RelayfileError, within
 from relayfile.mirror import launch, root, status, verify, why
+from relayfile.mirror.awaited import Awaited
 from relayfile.mirror.beneath import Beneath
 from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.control import Control
@@ -174,8 +175,8 @@ class _Daemon:
         return status.fragment(self._record, self._engine.picture(), login, pid=os.getpid(), notices=notices)
 
     def current(self, deadline_s: float) -> AsyncIterator[Progress]:
-        """As `Engine.current`."""
-        return self._engine.current(deadline_s)
+        """As `Waiting.current`."""
+        return self._engine.waiting.current(deadline_s)
 
     def verify(self, deadline_s: float, *, deep: bool, mend: bool) -> AsyncIterator[Progress | Verdict]:
         """As `verify.verify`."""
@@ -184,6 +185,10 @@ class _Daemon:
     async def why(self, path: TreePath) -> control.Account:
         """All that the mirror knows of one path."""
         return why.fields(await self._engine.between(lambda cycle: cycle.account(path)))
+
+    def arrival(self, awaited: Awaited, deadline_s: float) -> AsyncIterator[Progress]:
+        """As `Waiting.arrival`."""
+        return self._engine.waiting.arrival(awaited, deadline_s)
 
     def decide(self, decision: str) -> None:
         """The deletions held back are carried out (`accept`) or undone."""
@@ -226,7 +231,7 @@ class _Daemon:
 
     async def _announce(self, says: "_Says") -> None:
         """Whoever started the daemon knows that it is ready, or what it waits for."""
-        observed = asyncio.ensure_future(self._engine.first_observed())
+        observed = asyncio.ensure_future(self._engine.waiting.first_observed())
         parked_ = asyncio.ensure_future(self._until_parked())
         try:
             await asyncio.wait([observed, parked_], return_when=asyncio.FIRST_COMPLETED)

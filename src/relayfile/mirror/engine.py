@@ -6,7 +6,7 @@ turn fails.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Final, Literal, TypeVar
@@ -16,15 +16,16 @@ from relayfile.core import schedule
 from relayfile.errors import CursorExpired, Damaged, RelayfileError, Unavailable
 from relayfile.mirror.board import Board
 from relayfile.mirror.courier import Courier
-from relayfile.mirror.cycle import Cycle, Gathered, Next, Ticket
+from relayfile.mirror.cycle import Cycle, Gathered, Next
 from relayfile.mirror.inbox import Due, Errand, Inbox, load, run_errand
-from relayfile.mirror.picture import Cause, Picture, Progress
+from relayfile.mirror.picture import Cause, Picture
 from relayfile.mirror.ports import Head, Ports
 from relayfile.mirror.proof import comparable
 from relayfile.mirror.reader import Reader
 from relayfile.mirror.resolve import Keep, Ruling, Settlement
 from relayfile.mirror.state import State
 from relayfile.mirror.upload import Outcomes, Parcel
+from relayfile.mirror.waiting import Waiting
 from relayfile.model import TreePath
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ class Engine:
     """One mirror at work.
 
     The daemon runs every job of `jobs()` in one task group; when the job `engine` ends (after `stop`), it cancels
-    the others. All methods belong to the event loop's thread.
+    the others. `waiting` is for whoever waits for something. All methods belong to the event loop's thread.
     """
 
     def __init__(self, state: State, ports: Ports) -> None:
@@ -52,6 +53,7 @@ class Engine:
         self._due = Due()
         self._reader = Reader(ports.api, self._wake)
         self._board = Board(ports.clock, self._reader)
+        self.waiting = Waiting(ports, self._board, self._inbox, self._due, self._wake)
         self._pushes: Courier[Parcel, Outcomes] = Courier(
             lambda parcel: ports.api.push(parcel.pushes), ports.clock, ports.chance, self._wake
         )
@@ -73,58 +75,6 @@ class Engine:
             ("proof", self._proofs.run()),
             ("pulse", self._pulse()),
         ]
-
-    async def first_observed(self) -> None:
-        """Returns once this mirror has ever observed the whole workspace (at once on a mirror that resumes).
-
-        Raises:
-            Halted: the workspace is gone, or not for this sign-in.
-        """
-        while True:
-            report = self._board.report
-            if report is not None and report.stream.observed_once:
-                return
-            self._board.check(None)
-            await self._board.news()
-
-    async def current(self, deadline_s: float, ticket: Ticket | None = None) -> AsyncIterator[Progress]:
-        """Progress until the head and the local edits as of now are on both sides; then it ends.
-
-        With a `ticket` of its own whoever waits can ask for a proof.
-
-        Raises:
-            Unavailable: `deadline_s` passed first; or code `paths_refused`: all that is left was tried, and refused.
-            LoginRequired: the login died.
-            Halted: a person must decide first.
-        """
-        clock = self._ports.clock
-        began_s = clock.monotonic()
-        ticket = ticket or Ticket()
-        ticket.since_s = began_s
-        self._inbox.tickets.append(ticket)
-        self._inbox.sweep = True
-        if self._due.refused_s is not None:
-            self._due.refused_s = began_s  # whoever waits wants it tried now
-        self._wake.set()
-        try:
-            while True:
-                picture = self.picture()
-                if ticket.settled and ticket.head is not None and picture.applied >= ticket.head:
-                    return
-                self._board.check(self._ports.login())
-                if ticket.reached(picture.observed) and (cause := self._board.refused()):
-                    raise Unavailable(cause.sentence, code=cause.code, hint="see `relayfile status`")
-                if clock.monotonic() - began_s >= deadline_s:
-                    raise Unavailable(
-                        f"not caught up in time: at evt_{picture.applied} of evt_{picture.head}, "
-                        f"{picture.pending_edits} local edits on their way",
-                        code="deadline_passed",
-                        hint="it goes on in the background; see `relayfile status`",
-                    )
-                yield picture.progress
-                await self._board.news()
-        finally:
-            self._inbox.tickets.remove(ticket)
 
     async def between(self, work: Callable[[Cycle], T]) -> T:
         """The result of `work`, done where turns are done, between two of them: it sees whole rows.
@@ -211,7 +161,7 @@ class Engine:
         while True:
             await clock.sleep(PULSE_S)
             report = self._board.report
-            if self._inbox.tickets:
+            if self._inbox.tickets or self._inbox.awaited:
                 self._board.announce()  # whoever waits looks at the clock
             if self._due.any(clock.monotonic()):
                 self._wake.set()
@@ -280,6 +230,7 @@ class Engine:
             retry=self._due.refused_s is not None and self._due.refused_s <= now_s,
             may_push=self._pushes.parcel is None and self._board.gone is None,
             tickets=tuple(inbox.tickets),
+            awaited=tuple(inbox.awaited),
         )
         inbox.begin, inbox.sweep = None, False
         inbox.hints.clear()

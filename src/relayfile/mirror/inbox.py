@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from relayfile.mirror.awaited import Awaited
 from relayfile.mirror.cycle import Order, Ticket
 from relayfile.model import Digest, TreePath
 
@@ -21,6 +22,7 @@ class Inbox:
     orders: list[Order] = field(default_factory=list)
     tickets: list[Ticket] = field(default_factory=list)
     questions: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    awaited: list[Awaited] = field(default_factory=list)
     live: bool = False
     stopping: bool = False
 

@@ -24,11 +24,15 @@ UNKNOWN: Final = Stat(0, 0, 0, 0, 0, "644")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One path's row: its trees, the state of the local file, and the position that last changed it remotely."""
+    """One path's row: its trees, the state of the local file, and the position that last changed it remotely.
+
+    `agreed` is the position as of which both sides agreed on base, be that a version or absence; 0: they never did.
+    """
 
     trees: Trees
     stat: Stat | None
     revision: int
+    agreed: int = 0
 
     @property
     def path(self) -> TreePath:
@@ -321,7 +325,7 @@ def _node(row: Sequence[Any]) -> Node:
     mine = None if stat is None else Version(0, local[6], stat.size, stat.mode)
     base = None if b_digest is None else Version(b_revision, b_digest, b_size, b_mode)
     remote = None if r_digest is None else Version(r_revision, r_digest, r_size, r_mode)
-    return Node(Trees(TreePath(path), base, mine, remote), stat, r_revision or 0)
+    return Node(Trees(TreePath(path), base, mine, remote), stat, r_revision or 0, b_revision or 0)
 
 
 def _stat(columns: Sequence[Any]) -> Stat | None:

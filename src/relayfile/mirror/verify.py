@@ -48,20 +48,20 @@ async def verify(engine: Engine, deadline_s: float, *, deep: bool, mend: bool) -
     """Progress, and last the verdict.
 
     Raises:
-        Unavailable, LoginRequired: as `Engine.current`. What was found until then is in the rows.
+        Unavailable, LoginRequired: as `Waiting.current`. What was found until then is in the rows.
         Halted: the root was replaced while it was read.
     """
     audit = await engine.between(Cycle.audit) if deep else None
     if audit is not None:
         with suppress(Halted):  # what halts is told at the end; what lies here can be read all the same
-            async for done in engine.current(deadline_s):  # so that what is known to be edited is no rot
+            async for done in engine.waiting.current(deadline_s):  # so that what is known to be edited is no rot
                 yield done
         while await engine.between(lambda _: audit.piece()):
             yield audit.progress
     mended = await engine.between(Cycle.mend) if mend else 0
     ticket, halted = Ticket(prove=True), None
     try:
-        async for done in engine.current(deadline_s, ticket):
+        async for done in engine.waiting.current(deadline_s, ticket):
             yield done
     except Halted as error:
         halted = error

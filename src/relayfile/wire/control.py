@@ -5,6 +5,7 @@
     POST /pull                                        NDJSON: Progress lines, then one Ended line
     POST /verify?deep=0|1&mend=0|1                    NDJSON: Progress lines, then one Verdict or Ended line
     GET  /why?path=PATH&format=text|json              the Account of one path of the workspace
+    POST /wait?position=N[&path=PATH]&deadline_s=S    as /pull: everything up to evt_N, or PATH at rev_N or later
     POST /stop                                        {"stopping": true}; the process ends soon after
     POST /resume?deletes=accept|restore               {"deletes": …}; what the delete brake holds is decided (R30)
     GET  /conflicts                                   JSON array of Conflict, oldest first
@@ -26,6 +27,7 @@ STATUS: Final = "/status"
 PULL: Final = "/pull"
 WHY: Final = "/why"
 VERIFY: Final = "/verify"
+WAIT: Final = "/wait"
 STOP: Final = "/stop"
 RESUME: Final = "/resume"
 CONFLICTS: Final = "/conflicts"
@@ -58,7 +60,7 @@ class Progress(TypedDict):
 
 
 class Ended(TypedDict):
-    """The last line of a pull: the exit code of the command that asked, and one sentence."""
+    """The last line of a pull or a wait: the exit code of the command that asked, and one sentence."""
 
     exit: int
     message: str

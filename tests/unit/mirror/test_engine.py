@@ -25,7 +25,7 @@ async def test_it_fills_the_folder_then_follows_both_sides(tmp_path):
     for number in range(700):
         server.write(f"f{number}", b"%d" % number)
     async with LiveMirror(tmp_path / "s", server) as mirror:
-        await mirror.engine.first_observed()
+        await mirror.engine.waiting.first_observed()
         await mirror.until(equal)
         assert mirror.disk.text() == server.text()
         mirror.api.write("theirs", b"1")
@@ -56,7 +56,7 @@ async def test_a_restart_resumes_at_the_cursor(tmp_path):
         disk = mirror.disk
     disk.write("offline", b"2")
     async with LiveMirror(tmp_path / "s", server, disk) as mirror:
-        await mirror.engine.first_observed()
+        await mirror.engine.waiting.first_observed()
         picture = await mirror.until(lambda picture: picture.observed == 2 and equal(picture))
         assert mirror.api.readings[0] == (Cursor("e1", 1), None)
         assert picture.engine_starts == 2
@@ -76,7 +76,7 @@ async def test_a_dead_login_parks_the_network_only_and_edits_go_on_being_recorde
         assert picture.cause.code == "token_revoked"
         assert mirror.api.requests == before
         with pytest.raises(LoginRequired):
-            _ = [one async for one in mirror.engine.current(5)]
+            _ = [one async for one in mirror.engine.waiting.current(5)]
         mirror.login = None
         mirror.api.up.set()
         picture = await mirror.until(equal)
@@ -110,7 +110,7 @@ async def test_a_workspace_that_is_gone_halts_and_touches_nothing(tmp_path):
         assert mirror.disk.text() == {"a": b"1", "c": b"3"}
         assert "c" not in server.text()
         with pytest.raises(Halted):
-            _ = [one async for one in mirror.engine.current(5)]
+            _ = [one async for one in mirror.engine.waiting.current(5)]
 
 
 async def test_a_first_mount_of_a_workspace_that_is_gone_says_so(tmp_path):
@@ -118,7 +118,7 @@ async def test_a_first_mount_of_a_workspace_that_is_gone_says_so(tmp_path):
     mirror.api.refuse += [NotFound("no such workspace", code="workspace_not_found")] * 500
     async with mirror:
         with pytest.raises(Halted, match="no such workspace"):
-            await mirror.engine.first_observed()
+            await mirror.engine.waiting.first_observed()
 
 
 async def test_trouble_of_the_network_burns_nothing(tmp_path):
@@ -148,13 +148,13 @@ async def test_waiting_ends_when_all_that_is_left_was_tried_and_refused(tmp_path
             mirror.api.write(name, name.encode())
         mirror.disk.refuse[TreePath("full")] = Refused(TreePath("full"), "disk full")
         with pytest.raises(Unavailable, match="full: disk full") as refused:
-            _ = [one async for one in mirror.engine.current(600)]
+            _ = [one async for one in mirror.engine.waiting.current(600)]
         assert refused.value.code == "paths_refused"
         picture = mirror.engine.picture()
         assert (picture.state, picture.cause.code) == ("catching-up", "paths_refused")
         assert mirror.disk.text() == {"a": b"a", "b": b"b"}
         mirror.disk.refuse.clear()
-        _ = [one async for one in mirror.engine.current(600)]
+        _ = [one async for one in mirror.engine.waiting.current(600)]
         assert mirror.disk.text() == mirror.server.text()
 
 
@@ -203,7 +203,7 @@ async def test_pull_waits_for_the_head_and_the_local_edits_as_of_its_start(tmp_p
         await mirror.until(equal)
         mirror.server.write("theirs", b"1")
         mirror.disk.write("unnoticed", b"2")
-        waiting = [one async for one in mirror.engine.current(10)]
+        waiting = [one async for one in mirror.engine.waiting.current(10)]
         assert mirror.disk.text() == mirror.server.text()
         assert sorted(mirror.server.text()) == ["theirs", "unnoticed"]
         assert waiting
@@ -215,7 +215,7 @@ async def test_pull_gives_up_at_its_deadline_and_the_work_goes_on(tmp_path):
         mirror.api.push_fails += [Unavailable("busy")] * 6
         mirror.edit("a", b"1")
         with pytest.raises(Unavailable) as failure:
-            _ = [one async for one in mirror.engine.current(1)]
+            _ = [one async for one in mirror.engine.waiting.current(1)]
         assert failure.value.code == "deadline_passed"
         await mirror.until(lambda picture: picture.observed == 1 and equal(picture))
 
