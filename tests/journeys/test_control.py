@@ -1,10 +1,13 @@
 """Steering a mirror with real processes: waiting for another's write, watching, pausing, reading only, once."""
 
+import json
+import signal
 import subprocess
 
 import pytest
 
 from journeys_support import Mirrors
+from machines import files_below
 
 
 @pytest.fixture
@@ -66,3 +69,63 @@ def test_a_wait_ends_with_why_it_is_in_vain(pair):
     a.run("wait", "--until", "soon", root_a, exit_code=2)
     a.run("stop", root_a)
     a.run("wait", "--until", "evt_1", root_a, exit_code=75)
+
+
+def next_event(process, kind, path=None):
+    """The next event of this kind, and of this path if one is named; what comes before it is read over."""
+    for line in process.stdout:
+        told = json.loads(line)
+        if told["event"] == kind and path in {None, told["path"]}:
+            return told
+    raise AssertionError(f"it ended without {kind} {path}: {process.stderr.read()}")
+
+
+def test_an_agent_is_told_what_its_mirror_does_as_it_happens_until_the_daemon_ends(pair, start):
+    (a, root_a), (b, root_b) = pair.both
+    all_of_it, docs = start(a, "watch", root_a, "--json"), start(a, "watch", root_a / "docs", "/plan.md")
+    assert next_event(all_of_it, "state")["state"] == "live"
+    assert " live" in docs.stdout.readline()
+    (root_b / "plan.md").write_text("the plan\n")
+    placed = next_event(all_of_it, "placed", "/plan.md")
+    assert placed["revision"] == f"rev_{b.mirror(root_b)['head']}"
+    assert (root_a / "plan.md").read_text() == "the plan\n", "it is told after it is so"
+    (root_a / "other.md").write_text("ours\n")
+    assert next_event(all_of_it, "uploaded", "/other.md")
+    (root_a / "docs").mkdir()
+    (root_a / "docs" / "one.md").write_text("one\n")
+    (root_b / "plan.md").unlink()
+    assert next_event(all_of_it, "removed", "/plan.md")
+    a.run("stop", root_a)
+    rest, said = all_of_it.communicate(timeout=20)
+    assert all_of_it.returncode == 75, said
+    assert json.loads(rest.splitlines()[-1])["state"] == "stopped"
+    told, _ = docs.communicate(timeout=20)
+    assert "/docs/one.md" in told
+    assert "/plan.md" in told
+    assert "/other.md" not in told
+
+
+def test_a_watch_ends_with_ctrl_c_and_leaves_the_mirror_alone(pair, start):
+    (a, root_a), _ = pair.both
+    watching = start(a, "watch", root_a, "--json")
+    assert next_event(watching, "state")
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=10)
+    assert watching.returncode == 130
+    a.until_live(root_a)
+
+
+def test_a_reader_that_stands_still_never_holds_the_mirror_up(pair, start):
+    (a, root_a), _ = pair.both
+    watching = start(a, "watch", root_a, "--json")
+    assert next_event(watching, "state")
+    watching.send_signal(signal.SIGSTOP)
+    http = pair.server.observer()
+    http.bulk(pair.workspace, ((f"/f{number}.txt", f"{number}\n") for number in range(200)))
+    a.run("pull", root_a)
+    assert len(files_below(root_a)) == 200
+    watching.send_signal(signal.SIGCONT)
+    (root_a / "after.txt").write_text("after\n")
+    assert next_event(watching, "uploaded", "/after.txt")
+    watching.send_signal(signal.SIGSTOP)
+    a.run("stop", root_a)

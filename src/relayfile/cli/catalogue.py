@@ -32,6 +32,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("verify", "recompute whether a mirror is equal to its workspace; --deep reads every file again"),
             ("why", "one path: its three versions, what was done about it, and what comes next"),
             ("wait", "until a position of the log, or another's write, is on this disk"),
+            ("watch", "what a mirror places, sends and refuses, as it happens"),
             ("resume", "decide what a halted mirror may not decide alone"),
             ("conflicts", "edits that were set aside because another version came first"),
             ("diff", "the two sides of a conflict"),

@@ -86,7 +86,7 @@ class Apply:
         self._state.past.note(
             [
                 *(Decision(one.path, "adopted", one.revision) for one in choice.agreed),
-                *(Decision(path, "refused_here", detail=MISSING) for path in choice.lost),
+                *(Decision(path, "refused_here", None, MISSING, "missing") for path in choice.lost),
             ],
             now_s,
         )
@@ -190,7 +190,7 @@ class Apply:
                     done.append(Decision(path, "moved_meanwhile", node.revision))
                 case Refused(path, reason, lasting, code), _:
                     refusals.append(Refusal(path, "down", code, reason, lasting))
-                    done.append(Decision(path, "refused_here", node.revision, reason))
+                    done.append(Decision(path, "refused_here", node.revision, reason, code))
                 case Done(path, stat), Place(version=version):
                     combined = version != node.trees.remote
                     done.append(Decision(path, "merged" if combined else "placed", node.revision))
@@ -226,6 +226,7 @@ class Apply:
         """
         agreed: list[Agreement] = []
         local: list[LocalState] = []
+        done: list[Decision] = []
         copies = 0
         for (step, node), result in zip(batch.yields, results, strict=True):
             if isinstance(result, Changed):
@@ -234,12 +235,14 @@ class Apply:
                 continue
             agreed.append(Agreement(step.path, node.revision, None))
             local.append(LocalState(step.path, None, None))
+            copy = step.copy if isinstance(step, SetAside) else None
+            done.append(Decision(step.path, "made_way", node.revision, copy))
             if isinstance(step, SetAside):
                 assert node.trees.local is not None, "it was set aside"
                 local.append(self._seen(step.copy, result.stat, node.trees.local.digest))
                 copies += 1
         self._state.trees.record(agreed, local, now_s)
-        self._state.past.note([Decision(one.path, "made_way", one.revision) for one in agreed], now_s)
+        self._state.past.note(done, now_s)
         for one in agreed:
             self._state.overlaps.made_way(one.path)
         return len(agreed), copies

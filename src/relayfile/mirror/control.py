@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol, Self, get_args
 
@@ -19,6 +19,7 @@ from relayfile.errors import Misconfigured, RelayfileError, UsageError
 from relayfile.mirror import status, verify, why
 from relayfile.mirror.awaited import Awaited
 from relayfile.mirror.conflicts import Conflict
+from relayfile.mirror.event import Event
 from relayfile.mirror.picture import Progress
 from relayfile.mirror.registry import SOCKET
 from relayfile.mirror.resolve import Keep, Settlement
@@ -50,6 +51,9 @@ class Asked(Protocol):
 
     def arrival(self, awaited: Awaited, deadline_s: float) -> AsyncIterator[Progress]:
         """As `Waiting.arrival`."""
+
+    def events(self, below: Sequence[str]) -> AsyncGenerator[Sequence[Event], None]:
+        """As `Events.follow`."""
 
     def decide(self, decision: str) -> None:
         """The deletions held back are carried out (`accept`) or undone (`restore`)."""
@@ -89,6 +93,7 @@ class Control:
         app.router.add_get(control.WHY, self._why)
         app.router.add_post(control.PULL, self._pull)
         app.router.add_post(control.VERIFY, self._verify)
+        app.router.add_get(control.WATCH, self._watch)
         app.router.add_post(control.WAIT, self._wait)
         app.router.add_post(control.RESUME, self._resume)
         app.router.add_get(control.CONFLICTS, self._conflicts)
@@ -157,6 +162,17 @@ class Control:
         deep, mend = (request.query.get(word) == "1" for word in ("deep", "mend"))
         steps = self._asked.verify(_seconds(request), deep=deep, mend=mend)
         return await self._until(request, steps, self._equality)
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        below = [path.strip("/") for path in request.query.getall("path", [])]
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):  # the command that watched is gone
+            async with contextlib.aclosing(self._asked.events(list(filter(None, below)))) as events:
+                async for some in events:
+                    await response.write(b"".join(_line(status.event(one)) for one in some) or b"\n")
+            await response.write_eof()
+        return response
 
     async def _until(
         self, request: web.Request, steps: AsyncIterator[Progress | Verdict], reached: Callable[[], str]
@@ -228,7 +244,7 @@ def _seconds(request: web.Request) -> float:
     return float(asked) if asked.replace(".", "", 1).isdecimal() else PULL_WITHIN_S
 
 
-def _line(value: control.Progress | control.Ended) -> bytes:
+def _line(value: control.Progress | control.Ended | control.Event) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
 

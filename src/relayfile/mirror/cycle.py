@@ -5,7 +5,8 @@ it in the second. A turn that fails leaves both sides as they were or as the int
 `begin`, as a restart does.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Literal, TypeAlias
@@ -23,6 +24,7 @@ from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.guard import Guard
 from relayfile.mirror.local import Survey
 from relayfile.mirror.measure import Pending
+from relayfile.mirror.past import Decision
 from relayfile.mirror.ports import Ports
 from relayfile.mirror.proof import Proof
 from relayfile.mirror.refusals import Refusal
@@ -115,6 +117,7 @@ class Report:
     unstable: bool
     more: bool
     tally: Tally
+    happened: Sequence[Decision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +230,7 @@ class Cycle:
             self._begin(gathered, now_s)
         elif gathered.sweep:
             self._survey.sweep(now_s)
-        with state.transaction():
+        with self._only_if_kept(), state.transaction():
             reread = self._gather(gathered, now_s)
             fresh = [] if reread else self._observe(gathered.batches, now_s)
             reread = reread or fresh is None
@@ -236,7 +239,8 @@ class Cycle:
             parcel = Parcel()
             if gathered.may_push:
                 parcel = self._upload.prepare(stream, now_s, observed=self._observed)
-        tally = self._apply.carry_out(batch, now_s)
+        with self._only_if_kept():
+            tally = self._apply.carry_out(batch, now_s)
         resolved = self._hear(gathered.orders, now_s)
         if not batch.full:
             self._apply.bodies.clear()
@@ -278,6 +282,17 @@ class Cycle:
             if isinstance(order, Ruling) and order.settlement is None:
                 order.settlement, decided = self._resolve.carry_out(order, now_s), True
         return decided
+
+    @contextmanager
+    def _only_if_kept(self) -> Iterator[None]:
+        """What happens inside will be told; if it fails, so that it is not recorded, it will not."""
+        untold = self._state.past.untold
+        known = len(untold)
+        try:
+            yield
+        except BaseException:
+            del untold[known:]
+            raise
 
     def _begin(self, gathered: Gathered, now_s: float) -> None:
         state = self._state
@@ -396,7 +411,9 @@ class Cycle:
             bool(self._survey.unstable),
             more,
             tally,
+            tuple(state.past.untold),
         )
+        state.past.untold.clear()
         return report, chosen in {Remedy.REREAD, Remedy.OBSERVE_AGAIN}
 
 

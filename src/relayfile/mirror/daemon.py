@@ -13,7 +13,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
@@ -42,6 +42,7 @@ from relayfile.mirror.control import Control
 from relayfile.mirror.cycle import Cycle
 from relayfile.mirror.disk import LocalDisk
 from relayfile.mirror.engine import Engine
+from relayfile.mirror.event import Event
 from relayfile.mirror.lease import Lease
 from relayfile.mirror.outside import StateFile
 from relayfile.mirror.picture import Progress
@@ -189,6 +190,10 @@ class _Daemon:
     def arrival(self, awaited: Awaited, deadline_s: float) -> AsyncIterator[Progress]:
         """As `Waiting.arrival`."""
         return self._engine.waiting.arrival(awaited, deadline_s)
+
+    def events(self, below: Sequence[str]) -> AsyncGenerator[Sequence[Event], None]:
+        """As `Events.follow`."""
+        return self._engine.events.follow(below)
 
     def decide(self, decision: str) -> None:
         """The deletions held back are carried out (`accept`) or undone."""

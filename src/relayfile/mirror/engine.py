@@ -17,6 +17,7 @@ from relayfile.errors import CursorExpired, Damaged, RelayfileError, Unavailable
 from relayfile.mirror.board import Board
 from relayfile.mirror.courier import Courier
 from relayfile.mirror.cycle import Cycle, Gathered, Next
+from relayfile.mirror.events import Events
 from relayfile.mirror.inbox import Due, Errand, Inbox, load, run_errand
 from relayfile.mirror.picture import Cause, Picture
 from relayfile.mirror.ports import Head, Ports
@@ -42,7 +43,8 @@ class Engine:
     """One mirror at work.
 
     The daemon runs every job of `jobs()` in one task group; when the job `engine` ends (after `stop`), it cancels
-    the others. `waiting` is for whoever waits for something. All methods belong to the event loop's thread.
+    the others. `waiting` is for whoever waits for something, `events` for
+    whoever follows what happens. All methods belong to the event loop's thread.
     """
 
     def __init__(self, state: State, ports: Ports) -> None:
@@ -54,6 +56,7 @@ class Engine:
         self._reader = Reader(ports.api, self._wake)
         self._board = Board(ports.clock, self._reader)
         self.waiting = Waiting(ports, self._board, self._inbox, self._due, self._wake)
+        self.events = Events(self._board, ports.clock, self.picture)
         self._pushes: Courier[Parcel, Outcomes] = Courier(
             lambda parcel: ports.api.push(parcel.pushes), ports.clock, ports.chance, self._wake
         )
@@ -136,13 +139,18 @@ class Engine:
 
     async def _run(self) -> None:
         self._wake.set()
-        while not self._inbox.stopping:
-            await self._wake.wait()
-            self._wake.clear()
-            waiting = self._due.turn_s is not None and self._due.turn_s > self._ports.clock.monotonic()
-            if not waiting and not self._inbox.stopping:
-                await self._turn()
-            await self._inbox.answer()
+        try:
+            while not self._inbox.stopping:
+                await self._wake.wait()
+                self._wake.clear()
+                waiting = self._due.turn_s is not None and self._due.turn_s > self._ports.clock.monotonic()
+                if not waiting and not self._inbox.stopping:
+                    await self._turn()
+                await self._inbox.answer()
+                self.events.look()
+                self._board.announce()
+        finally:
+            self.events.end()
             self._board.announce()
         with suppress(Unavailable):  # a counter is not worth a failed stop
             await self._save_cycles()
@@ -161,7 +169,8 @@ class Engine:
         while True:
             await clock.sleep(PULSE_S)
             report = self._board.report
-            if self._inbox.tickets or self._inbox.awaited:
+            self.events.look()
+            if self._inbox.tickets or self._inbox.awaited or self.events.followed:
                 self._board.announce()  # whoever waits looks at the clock
             if self._due.any(clock.monotonic()):
                 self._wake.set()
@@ -243,6 +252,7 @@ class Engine:
         if before := self._board.report:
             for name in before.left.keys() - report.left.keys():
                 self._ports.watcher.opened(name)
+        self.events.tell(report.happened)
         self._board.post(report)
         log_due = self._due.log_s is not None and self._due.log_s <= now_s
         if gathered.begin or done.reread or log_due:

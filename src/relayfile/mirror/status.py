@@ -10,6 +10,7 @@ from typing import Final, cast
 
 from relayfile import __version__, errors
 from relayfile.credentials.home import Home
+from relayfile.mirror.event import Event
 from relayfile.mirror.picture import Cause, Picture, Progress
 from relayfile.mirror.registry import Record
 from relayfile.wire import control
@@ -150,6 +151,19 @@ def progress(done: Progress) -> control.Progress:
         bytes_done=done.bytes_done,
         bytes_total=done.bytes_total,
         rate=round(done.rate, 1),
+    )
+
+
+def event(told: Event) -> control.Event:
+    """One event, for programs."""
+    return control.Event(
+        at=control.timestamp(told.at_s),
+        event=told.kind,
+        path=None if told.path is None else told.path.wire,
+        revision=None if told.revision is None else f"rev_{told.revision}",
+        state=told.state,
+        cause=_cause(told.cause),
+        count=told.count,
     )
 
 

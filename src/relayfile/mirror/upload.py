@@ -126,7 +126,7 @@ class Upload:
                     settled.append(entry)
                 case outbox.Agreed(revision, version):
                     self._agree([Agreement(entry.path, revision, version)], stream)
-                    self._state.past.note([Decision(entry.path, "adopted", revision)], now_s)
+                    self._state.past.note([Decision(entry.path, _sent(entry), revision)], now_s)
                     settled.append(entry)
                 case outbox.Resend():
                     body = None
@@ -155,15 +155,14 @@ class Upload:
                 case Stored(_, revision) if revision:
                     settled = outbox.stored(entry, revision)
                     agreed.append(Agreement(entry.path, settled.revision, settled.version))
-                    did: Did = "deletion_sent" if entry.version is None else "sent"
-                    done.append(Decision(entry.path, did, revision))
+                    done.append(Decision(entry.path, _sent(entry), revision))
                 case Stored() | Conflict():
                     done.append(Decision(entry.path, "overtaken", entry.over or None))
                     if not self._moved_on(entry.path, entry.over):
                         why = "the server has a newer version; waiting to observe it"
                         refusals.append(Refusal(entry.path, "up", "overtaken", why, lasting=False))
                 case Refused(_, code, message):
-                    done.append(Decision(entry.path, "refused_there", detail=message))
+                    done.append(Decision(entry.path, "refused_there", entry.over or None, message, code))
                     refusals.append(Refusal(entry.path, "up", code, message, lasting))
         self._state.intents.settle(entries)
         self._agree(agreed, stream)
@@ -179,3 +178,7 @@ class Upload:
     def _moved_on(self, path: TreePath, over: int) -> bool:
         """Whether the version that overtook an edit has been observed already."""
         return any(node.revision > over for node in self._state.trees.nodes([path]))
+
+
+def _sent(entry: Entry) -> Did:
+    return "deletion_sent" if entry.version is None else "sent"

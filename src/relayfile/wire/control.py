@@ -6,6 +6,7 @@
     POST /verify?deep=0|1&mend=0|1                    NDJSON: Progress lines, then one Verdict or Ended line
     GET  /why?path=PATH&format=text|json              the Account of one path of the workspace
     POST /wait?position=N[&path=PATH]&deadline_s=S    as /pull: everything up to evt_N, or PATH at rev_N or later
+    GET  /watch[?path=PATH…]                          NDJSON: Event lines, and empty ones while nothing happens
     POST /stop                                        {"stopping": true}; the process ends soon after
     POST /resume?deletes=accept|restore               {"deletes": …}; what the delete brake holds is decided (R30)
     GET  /conflicts                                   JSON array of Conflict, oldest first
@@ -28,6 +29,7 @@ PULL: Final = "/pull"
 WHY: Final = "/why"
 VERIFY: Final = "/verify"
 WAIT: Final = "/wait"
+WATCH: Final = "/watch"
 STOP: Final = "/stop"
 RESUME: Final = "/resume"
 CONFLICTS: Final = "/conflicts"
@@ -90,6 +92,18 @@ class Resolved(TypedDict):
 
     code: str | None
     message: str
+
+
+class Event(TypedDict):
+    """A line of a watch. `path` and `revision` of a change; `state` of a new state; `count` of events left out."""
+
+    at: str | None
+    event: str
+    path: str | None
+    revision: str | None
+    state: str | None
+    cause: Cause | None
+    count: int | None
 
 
 class NotKept(TypedDict):
