@@ -129,3 +129,33 @@ def test_a_reader_that_stands_still_never_holds_the_mirror_up(pair, start):
     assert next_event(watching, "uploaded", "/after.txt")
     watching.send_signal(signal.SIGSTOP)
     a.run("stop", root_a)
+
+
+def test_a_pause_holds_both_ways_over_a_restart_until_it_is_resumed(pair):
+    (a, root_a), (_, root_b) = pair.both
+    (root_a / "both.txt").write_text("both\n")
+    pair.until_equal({"both.txt"})
+    assert a.run("pause", root_a, "--json").json["paused"] is True
+    (root_a / "mine.txt").write_text("mine\n")
+    (root_b / "theirs.txt").write_text("theirs\n")
+
+    def recorded(one):
+        return one["state"] == "paused" and one["pending_edits"] == 1 and one["applied"] < one["observed"]
+
+    a.until_mirror(root_a, recorded, within_s=20, what="both sides are recorded")
+    a.run("restart", root_a)
+    a.until_mirror(root_a, recorded, within_s=20, what="it is paused still")
+    assert files_below(root_a).keys() == {"both.txt", "mine.txt"}
+    assert files_below(root_b).keys() == {"both.txt", "theirs.txt"}
+    assert "relayfile resume" in a.run("status", root_a).out
+    assert "paused" in a.run("pull", root_a, exit_code=6).err
+    a.run("status", "--check", exit_code=6)
+
+    a.run("stop", root_a)
+    a.run("mount", pair.workspace, root_a)
+    assert a.mirror(root_a)["state"] == "paused", "mounting it again does not end the pause"
+    a.run("resume", root_a)
+    pair.until_equal({"both.txt", "mine.txt", "theirs.txt"})
+    a.run("stop", root_a)
+    a.run("pause", root_a)
+    assert "relayfile resume" in a.run("status", root_a).out, "a stopped mirror can be paused too"

@@ -119,7 +119,7 @@ class LiveWatcher:
 class LiveMirror:
     """An engine with its jobs running, until the context ends."""
 
-    def __init__(self, file, server: SimServer | None = None, disk: SimDisk | None = None) -> None:
+    def __init__(self, file, server: SimServer | None = None, disk: SimDisk | None = None, **words: bool) -> None:
         self.server = server or SimServer()
         self.disk = disk or SimDisk()
         self.api = LiveApi(self.server)
@@ -141,6 +141,7 @@ class LiveMirror:
                 chance=lambda: 0.5,
                 new_key=self._key,
             ),
+            **words,
         )
 
     def _key(self) -> str:

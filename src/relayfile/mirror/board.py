@@ -13,11 +13,14 @@ from relayfile.mirror.reader import Reader
 
 _DELETIONS: Final = "run `relayfile resume --accept-deletes` to let them through, or `--restore` to undo them"
 
+_PAUSED: Final = "nothing is placed and nothing sent, and local edits are recorded"
+
 
 class Board:
     """Holds what the engine posts, and tells whoever waits that something new hangs there.
 
     `failure` is the last turn that failed, `gone` why the workspace cannot be reached at all; None when all is well.
+    `paused`: a person wants nothing placed and nothing sent.
     """
 
     def __init__(self, clock: Clock, reader: Reader) -> None:
@@ -30,6 +33,7 @@ class Board:
         self.failure: Cause | None = None
         self.failing = False
         self.gone: RelayfileError | None = None
+        self.paused = False
 
     def post(self, report: Report) -> None:
         """The report is what everyone sees now."""
@@ -61,6 +65,15 @@ class Board:
         if word in {"halted", "damaged"} and cause is not None:
             raise Halted(cause.sentence, code=cause.code)
 
+    def check_not_paused(self) -> None:
+        """Returns while the two sides are brought together.
+
+        Raises:
+            Halted: code `paused`: they are not, by a person's word.
+        """
+        if self.paused:
+            raise Halted(f"the mirror is paused: {_PAUSED}", code="paused", hint="`relayfile resume` lets it go on")
+
     def refused(self) -> Cause | None:
         """Why nothing more will come for now, although not everything has: all of the rest was refused."""
         report = self.report
@@ -75,7 +88,13 @@ class Board:
         report, reader = self.report, self._reader
         state, cause = self._word(login)
         if report is None:
-            return Picture(state, cause, last_error=self.failure, bootstrapping=True, connection=reader.connection)
+            return Picture(
+                *(state, cause),
+                last_error=self.failure,
+                bootstrapping=True,
+                connection=reader.connection,
+                paused=self.paused,
+            )
         stream, pending, counters = report.stream, report.pending, report.counters
         refused: dict[str, str] = {one.path: one.reason for one in report.refused}
         left = [item for item in (*report.impossible.items(), *report.left.items()) if item[0] not in refused]
@@ -99,11 +118,16 @@ class Board:
             last_error=self.failure,
             bootstrapping=not stream.observed_once,
             connection=reader.connection,
+            paused=self.paused,
         )
 
     def _word(self, login: Trouble | None) -> tuple[StateWord, Cause | None]:
         """The first word that fits, and why (R36)."""
-        return self._stopped_by(login) or self._on_its_way()
+        if (stopped := self._stopped_by(login)) is not None:
+            return stopped
+        if self.paused:  # before what it would otherwise be doing (docs/decisions/0009)
+            return "paused", Cause("paused", f"{_PAUSED}; `relayfile resume` lets it go on")
+        return self._on_its_way()
 
     def _stopped_by(self, login: Trouble | None) -> tuple[StateWord, Cause] | None:
         """What keeps the mirror from working, if anything does."""

@@ -64,6 +64,12 @@ class Asked(Protocol):
     async def resolve(self, copy: TreePath, keep: Keep) -> Settlement:
         """As `Engine.resolve`."""
 
+    async def pause(self) -> None:
+        """As `Engine.pause`."""
+
+    def go_on(self) -> None:
+        """The pause, if there is one, is over."""
+
     async def readmit(self) -> None:
         """A person wants the mirror to go on: a credential that was refused may be had anew."""
 
@@ -95,6 +101,7 @@ class Control:
         app.router.add_post(control.VERIFY, self._verify)
         app.router.add_get(control.WATCH, self._watch)
         app.router.add_post(control.WAIT, self._wait)
+        app.router.add_post(control.PAUSE, self._pause)
         app.router.add_post(control.RESUME, self._resume)
         app.router.add_get(control.CONFLICTS, self._conflicts)
         app.router.add_post(control.RESOLVE, self._resolve)
@@ -209,8 +216,15 @@ class Control:
         seen = self._asked.fragment()
         return f"equal to evt_{seen['observed']}" if seen["equal"] else f"at evt_{seen['applied']}"
 
+    async def _pause(self, _: web.Request) -> web.Response:
+        await self._asked.pause()
+        return web.json_response({"paused": True})
+
     async def _resume(self, request: web.Request) -> web.Response:
-        decision = request.query.get("deletes", "")
+        decision = request.query.get("deletes")
+        if decision is None:
+            self._asked.go_on()
+            return web.json_response({"paused": False})
         if decision not in {"accept", "restore"}:
             raise web.HTTPBadRequest(text="deletes=accept or deletes=restore\n")
         self._asked.decide(decision)

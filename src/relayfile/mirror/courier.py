@@ -29,6 +29,9 @@ class Courier(Generic[P, A]):
         self._wake = wake
         self._sent = asyncio.Event()
         self._pausing = Interruptible()
+        self._carrying = Interruptible()
+        self._open = asyncio.Event()
+        self._open.set()
         self._parcel: P | None = None
         self._answer: A | RelayfileError | None = None
 
@@ -46,6 +49,14 @@ class Courier(Generic[P, A]):
     def hurry(self) -> None:
         """A pause between two attempts ends now: the server is known to be there again."""
         self._pausing.strike()
+
+    def hold(self, *, held: bool) -> None:
+        """Nothing is carried while `held`; what is under way is called back, and is carried again afterwards."""
+        if held:
+            self._open.clear()
+            self._carrying.strike()
+        else:
+            self._open.set()
 
     def take(self) -> tuple[P, A | RelayfileError] | None:
         """The parcel that came back with its answer, once."""
@@ -67,8 +78,10 @@ class Courier(Generic[P, A]):
     async def _deliver(self, parcel: P) -> A | RelayfileError:
         attempt = 0
         while True:
+            await self._open.wait()
             try:
-                return await self._carry(parcel)
+                with Interruptible() as self._carrying:
+                    return await self._carry(parcel)
             except Unavailable as trouble:
                 attempt += 1
                 pause_s = schedule.reconnect_s(attempt, self._chance(), retry_after_s=trouble.retry_after_s)

@@ -18,6 +18,7 @@ from relayfile.core.merge import Trees
 from relayfile.core.safety import Direction, Halt
 from relayfile.mirror import why
 from relayfile.mirror.apply import Apply, Tally
+from relayfile.mirror.apply import Batch as Work
 from relayfile.mirror.audit import Audit
 from relayfile.mirror.awaited import Awaited, applied
 from relayfile.mirror.conflicts import Conflict
@@ -28,7 +29,7 @@ from relayfile.mirror.past import Decision
 from relayfile.mirror.ports import Ports
 from relayfile.mirror.proof import Proof
 from relayfile.mirror.refusals import Refusal
-from relayfile.mirror.resolve import Resolve, Ruling
+from relayfile.mirror.resolve import PAUSED, Resolve, Ruling
 from relayfile.mirror.state import Counters, State, Stream
 from relayfile.mirror.upload import Answer, Parcel, Upload
 from relayfile.mirror.why import Account
@@ -44,7 +45,8 @@ class Gathered:
 
     `begin` opens the life of a process or mends a turn that failed: the stage is settled and everything is swept;
     then `flying` are the keys of pushes whose answer will still come. `reset`: the log can no longer be read from
-    the cursor; "view" when that is because the reader's view changed (R22).
+    the cursor; "view" when that is because the reader's view changed (R22). `paused`: both sides are observed, and
+    nothing is placed.
     """
 
     begin: Literal["start", "resume"] | None = None
@@ -59,6 +61,7 @@ class Gathered:
     orders: Sequence[Order] = ()
     retry: bool = False
     may_push: bool = False
+    paused: bool = False
     tickets: Sequence["Ticket"] = ()
     awaited: Sequence[Awaited] = ()
 
@@ -234,14 +237,14 @@ class Cycle:
             reread = self._gather(gathered, now_s)
             fresh = [] if reread else self._observe(gathered.batches, now_s)
             reread = reread or fresh is None
-            batch = self._apply.prepare(fresh or [], now_s)
+            batch = Work() if gathered.paused else self._apply.prepare(fresh or [], now_s)
             stream = state.stream()
             parcel = Parcel()
             if gathered.may_push:
                 parcel = self._upload.prepare(stream, now_s, observed=self._observed)
         with self._only_if_kept():
             tally = self._apply.carry_out(batch, now_s)
-        resolved = self._hear(gathered.orders, now_s)
+        resolved = self._hear(gathered, now_s)
         if not batch.full:
             self._apply.bodies.clear()
             self._apply.lost.clear()
@@ -275,12 +278,15 @@ class Cycle:
             ticket.drifted = self._state.measure.resum()
             ticket.compared = self._proof.compared
 
-    def _hear(self, orders: Sequence[Order], now_s: float) -> bool:
-        """What people ruled on conflicts is carried out; whether they did."""
+    def _hear(self, gathered: Gathered, now_s: float) -> bool:
+        """What people ruled on conflicts is carried out, or put off while it is paused; whether any was."""
         decided = False
-        for order in orders:
+        for order in gathered.orders:
             if isinstance(order, Ruling) and order.settlement is None:
-                order.settlement, decided = self._resolve.carry_out(order, now_s), True
+                if gathered.paused:
+                    order.settlement = PAUSED
+                else:
+                    order.settlement, decided = self._resolve.carry_out(order, now_s), True
         return decided
 
     @contextmanager

@@ -134,7 +134,7 @@ async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -
                 chance=random.SystemRandom().random,
                 new_key=lambda: f"mountcmd_{secrets.token_hex(16)}",
             )
-            daemon = _Daemon(home, record, gate, Engine(state, ports), watcher)
+            daemon = _Daemon(home, record, gate, Engine(state, ports, paused=record.paused), watcher)
             async with Control(home.mirrors / record.id, daemon, settings.runtime_dir):
                 _log.info("relayfile %s keeps %s equal to %s", __version__, record.directory, record.workspace)
                 with StateFile(home, beneath, daemon.fragment, time.time) as state_file:
@@ -197,10 +197,17 @@ class _Daemon:
 
     def decide(self, decision: str) -> None:
         """The deletions held back are carried out (`accept`) or undone."""
-        if decision == "accept":
-            self._engine.accept_deletes()
-        else:
-            self._engine.restore_deletes()
+        self._engine.order("accept_deletes" if decision == "accept" else "restore_deletes")
+
+    async def pause(self) -> None:
+        """Nothing is placed and nothing sent any more."""
+        await self._engine.pause()
+        _log.info("paused: nothing is placed and nothing sent")
+
+    def go_on(self) -> None:
+        """The pause is over."""
+        self._engine.hold(paused=False)
+        _log.info("goes on")
 
     async def conflicts(self) -> Sequence[Conflict]:
         """As `Cycle.conflicts`."""

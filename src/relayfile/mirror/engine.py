@@ -16,7 +16,7 @@ from relayfile.core import schedule
 from relayfile.errors import CursorExpired, Damaged, RelayfileError, Unavailable
 from relayfile.mirror.board import Board
 from relayfile.mirror.courier import Courier
-from relayfile.mirror.cycle import Cycle, Gathered, Next
+from relayfile.mirror.cycle import Cycle, Gathered, Next, Order
 from relayfile.mirror.events import Events
 from relayfile.mirror.inbox import Due, Errand, Inbox, load, run_errand
 from relayfile.mirror.picture import Cause, Picture
@@ -47,7 +47,7 @@ class Engine:
     whoever follows what happens. All methods belong to the event loop's thread.
     """
 
-    def __init__(self, state: State, ports: Ports) -> None:
+    def __init__(self, state: State, ports: Ports, *, paused: bool = False) -> None:
         self._ports = ports
         self._cycle = Cycle(state, ports)
         self._wake = asyncio.Event()
@@ -66,6 +66,7 @@ class Engine:
         self._proofs: Courier[float, Head] = Courier(
             lambda _: ports.api.digest(), ports.clock, ports.chance, self._wake
         )
+        self.hold(paused=paused)
 
     def jobs(self) -> list[tuple[str, Coroutine[None, None, None]]]:
         """(name, coroutine) of everything that must run for the mirror to work."""
@@ -111,21 +112,30 @@ class Engine:
             await self._board.news()
         return now
 
-    def accept_deletes(self) -> None:
-        """The deletions the brake holds now go through, once (R30)."""
-        self._inbox.orders.append("accept_deletes")
+    def order(self, order: Order) -> None:
+        """What a person decided is done in the next turn: the deletions the brake holds now go through, once, or are
+        undone, so that each side gets back what the other still has (R30).
+        """
+        self._inbox.orders.append(order)
         self._wake.set()
 
-    def restore_deletes(self) -> None:
-        """The deletions the brake holds now are undone: each side gets back what the other still has (R30)."""
-        self._inbox.orders.append("restore_deletes")
+    async def pause(self) -> None:
+        """Nothing is placed and nothing sent from now on; local edits and the log go on being recorded."""
+        self.hold(paused=True)
+        while self._inbox.placing:
+            await self._board.news()
+
+    def hold(self, *, paused: bool) -> None:
+        """From the next turn on nothing is placed or sent; or all of it goes on."""
+        self._board.paused = paused
+        for courier in (self._pushes, self._bodies):
+            courier.hold(held=paused)
         self._wake.set()
 
     async def resolve(self, copy: TreePath, keep: Keep) -> Settlement:
         """What came of keeping `keep` of that conflict; what is to be sent because of it is on its way."""
         ruling = Ruling(copy, keep)
-        self._inbox.orders.append(ruling)
-        self._wake.set()
+        self.order(ruling)
         while ruling.settlement is None:
             await self._board.news()
         return ruling.settlement
@@ -192,6 +202,8 @@ class Engine:
         except (Unavailable, Damaged) as error:
             await self._failed(gathered, error)
             return
+        finally:
+            self._inbox.placing = False
         self._due.turn_s, self._due.failures, self._board.failing = None, 0, False
         self._board.unsaved_cycles += 1
         self._follow(gathered, done)
@@ -237,11 +249,12 @@ class Engine:
             said=said,
             orders=tuple(inbox.orders),
             retry=self._due.refused_s is not None and self._due.refused_s <= now_s,
-            may_push=self._pushes.parcel is None and self._board.gone is None,
+            may_push=self._pushes.parcel is None and self._board.gone is None and not self._board.paused,
+            paused=self._board.paused,
             tickets=tuple(inbox.tickets),
             awaited=tuple(inbox.awaited),
         )
-        inbox.begin, inbox.sweep = None, False
+        inbox.begin, inbox.sweep, inbox.placing = None, False, not gathered.paused
         inbox.hints.clear()
         inbox.orders.clear()
         return gathered

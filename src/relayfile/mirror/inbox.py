@@ -25,6 +25,7 @@ class Inbox:
     awaited: list[Awaited] = field(default_factory=list)
     live: bool = False
     stopping: bool = False
+    placing: bool = False  # a turn is under way that may place files
 
     async def answer(self) -> None:
         """Every question that was asked has its answer; one that is asked meanwhile waits for the next time."""

@@ -67,3 +67,4 @@ class Picture:
     last_error: Cause | None = None
     bootstrapping: bool = False
     connection: str = "connecting"
+    paused: bool = False

@@ -23,6 +23,7 @@ class Record:
     `first_dev` and `first_ino` are those at the first mount, which the mirror's state is bound to; a root that was
     moved (`mount --moved`) keeps them. `shared_login`: its daemon renews through the shared sign-in, in place of a
     credential of its own (R10). `token_file`: it lives on the machine token in that file, and on no sign-in.
+    `paused`: by `pause`, nothing is placed or sent until `resume`.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Record:
     first_dev: int = 0
     first_ino: int = 0
     token_file: str | None = None
+    paused: bool = False
 
 
 def load(home: Home, mirror: str) -> Record:

@@ -38,6 +38,7 @@ class Ruling:
 
 RESOLVED: Final = Settlement()
 NO_CONFLICT: Final = Settlement("no_conflict", "it is no conflict any more")
+PAUSED: Final = Settlement("paused", "the mirror is paused, so nothing is placed and nothing sent")
 _CHANGED: Final = Settlement("changed", "it was changed just now")
 
 

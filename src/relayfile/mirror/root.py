@@ -85,7 +85,13 @@ def prepare(
             )
         else:
             kept = before.shared_login if shared_login is None else shared_login
-            wanted = replace(wanted, shared_login=kept, first_dev=before.first_dev, first_ino=before.first_ino)
+            wanted = replace(
+                wanted,
+                shared_login=kept,
+                paused=before.paused,
+                first_dev=before.first_dev,
+                first_ino=before.first_ino,
+            )
             registry.save(home, wanted)
     return wanted
 

@@ -50,6 +50,7 @@ def fragment(
         api_url=record.api_url,
         state=picture.state,
         cause=_cause(picture.cause),
+        paused=picture.paused,
         connection=picture.connection,
         head=picture.head,
         observed=picture.observed,
@@ -87,6 +88,7 @@ def stopped(home: Home, record: Record, login: Mapping[str, object] | None = Non
         "state": "stopped",
         "cause": _why_stopped(last, record),
         "connection": "none",
+        "paused": record.paused,
         "equal": None,
         "progress": None,
         "notices": [],
@@ -130,6 +132,8 @@ def text(seen: Fragment, *, width: int = 80, colour: bool = False) -> str:
     lines = [_bold(f"{seen['workspace_name']}  {seen['directory']}", colour=colour), f"  {_standing(seen, colour)}"]
     if (cause := seen["cause"]) and cause["code"] != "pending_edits":  # the counts below say that
         lines.append(f"  {cause['message']}")
+    if seen["paused"] and seen["state"] != "paused":
+        lines.append(f"  paused: nothing is placed and nothing sent until `relayfile resume {seen['directory']}`")
     if (doing := seen["progress"]) and seen["state"] in _WORKING and doing["files_total"] > 1:
         lines.append(f"  {_doing(doing)}")
     if counts := _counts(seen):

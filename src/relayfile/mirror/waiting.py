@@ -46,7 +46,7 @@ class Waiting:
         Raises:
             Unavailable: `deadline_s` passed first; or code `paths_refused`: all that is left was tried, and refused.
             LoginRequired: the login died.
-            Halted: a person must decide first.
+            Halted: a person must decide first, or it is paused.
         """
         clock = self._ports.clock
         began_s = clock.monotonic()
@@ -59,6 +59,7 @@ class Waiting:
         self._wake.set()
         try:
             while True:
+                self._board.check_not_paused()
                 picture = self._picture()
                 if ticket.settled and ticket.head is not None and picture.applied >= ticket.head:
                     return
@@ -104,6 +105,7 @@ class Waiting:
                 if path is not None and awaited.standing == "left_out":
                     raise Halted(f"{path.wire} is not kept in this mirror: {awaited.reason}", code="not_kept")
                 self._board.check(self._ports.login())
+                self._board.check_not_paused()
                 if clock.monotonic() >= until_s:
                     why = f": {awaited.reason}" if awaited.reason else ""
                     raise Unavailable(

@@ -8,6 +8,8 @@
     POST /wait?position=N[&path=PATH]&deadline_s=S    as /pull: everything up to evt_N, or PATH at rev_N or later
     GET  /watch[?path=PATH…]                          NDJSON: Event lines, and empty ones while nothing happens
     POST /stop                                        {"stopping": true}; the process ends soon after
+    POST /pause                                       {"paused": true}; nothing is placed or sent from then on
+    POST /resume                                      {"paused": false}; it goes on
     POST /resume?deletes=accept|restore               {"deletes": …}; what the delete brake holds is decided (R30)
     GET  /conflicts                                   JSON array of Conflict, oldest first
     POST /resolve?copy=PATH&keep=mine|theirs|both     Resolved; what a person decided about that conflict copy
@@ -31,6 +33,7 @@ VERIFY: Final = "/verify"
 WAIT: Final = "/wait"
 WATCH: Final = "/watch"
 STOP: Final = "/stop"
+PAUSE: Final = "/pause"
 RESUME: Final = "/resume"
 CONFLICTS: Final = "/conflicts"
 RESOLVE: Final = "/resolve"
@@ -214,6 +217,7 @@ class Fragment(TypedDict):
     api_url: str
     state: str
     cause: Cause | None
+    paused: bool
     connection: str
     head: int
     observed: int

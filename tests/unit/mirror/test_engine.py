@@ -256,7 +256,7 @@ async def test_deletions_wait_for_a_person_and_can_be_let_through(tmp_path):
         picture = await mirror.until(lambda picture: picture.state == "halted")
         assert picture.held_deletions == 100
         assert picture.cause.code == "mass_deletion"
-        mirror.engine.accept_deletes()
+        mirror.engine.order("accept_deletes")
         await mirror.until(equal)
         assert mirror.disk.text() == server.text()
 

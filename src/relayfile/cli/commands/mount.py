@@ -75,7 +75,9 @@ def run(asked: argparse.Namespace, context: Context) -> int:
         launch.start(context.home, record)
     fragment = mirrors.fragment(context.home, record)
     context.output.say(
-        f"{record.directory} is kept equal to {record.workspace_name!r} in the background (`relayfile status`)"
+        f"{record.directory} is paused; `relayfile resume {record.directory}` lets it go on"
+        if record.paused
+        else f"{record.directory} is kept equal to {record.workspace_name!r} in the background (`relayfile status`)"
     )
     context.output.data(fragment, "")
     return 0

@@ -37,6 +37,7 @@ _SAID = {
 }
 _NEXT = {
     "unsent": "`relayfile pull` sends it; then repeat the command",
+    "paused": "`relayfile resume` lets it go on; then repeat the command",
     "no_path": "rename the copy, or `--keep both`",
 }
 _AGAIN = "repeat the command; `relayfile conflicts` shows what is there"

@@ -38,6 +38,7 @@ _HEALTH = {
     "damaged": 70,
     "halted": 6,
     "conflict": 6,
+    "paused": 6,
     "auth-failed": 4,
     "config-error": 78,
 }
