@@ -159,3 +159,26 @@ def test_a_pause_holds_both_ways_over_a_restart_until_it_is_resumed(pair):
     a.run("stop", root_a)
     a.run("pause", root_a)
     assert "relayfile resume" in a.run("status", root_a).out, "a stopped mirror can be paused too"
+
+
+def test_a_read_only_mirror_follows_and_keeps_its_edits_until_it_may_send_them(pair):
+    (a, root_a), (_, root_b) = pair.both
+    (root_b / "both.txt").write_text("both\n")
+    pair.until_equal({"both.txt"})
+    a.run("mount", root_a, "--read-only")
+    (root_a / "both.txt").write_text("edited here\n")
+    (root_a / "mine.txt").write_text("mine\n")
+    seen = a.until_mirror(root_a, lambda one: one["not_kept_count"] == 2, within_s=20, what="both edits are listed")
+    assert {one["path"]: one["reason"] for one in seen["not_kept"]} == dict.fromkeys(
+        ("both.txt", "mine.txt"), "not sent: this mirror is read-only"
+    )
+    assert seen["read_only"] is True
+    assert "read-only" in a.run("status", root_a).out
+    (root_b / "theirs.txt").write_text("theirs\n")
+    a.run("restart", root_a)
+    a.run("pull", root_a)
+    assert (root_a / "theirs.txt").read_text() == "theirs\n"
+    assert (root_a / "both.txt").read_text() == "edited here\n"
+    assert files_below(root_b) == {"both.txt": b"both\n", "theirs.txt": b"theirs\n"}
+    a.run("mount", pair.workspace, root_a, "--no-read-only")
+    assert pair.until_equal({"both.txt", "mine.txt", "theirs.txt"})["both.txt"] == b"edited here\n"

@@ -280,6 +280,7 @@ class SimMirror:
         self.hints: set[TreePath] = set()
         self.drop_answers = False
         self.turns = 0
+        self.read_only = False
         self.last: Next | None = None
         self.start()
 
@@ -288,7 +289,7 @@ class SimMirror:
         self.state = State.open(self.file, Identity("m", "rw", "http://s", 1, 2))
         self.state._db.pragma("synchronous", "off")
         self.begin: str | None = "start"
-        self.cycle = Cycle(self.state, self.ports())
+        self.cycle = Cycle(self.state, self.ports(), read_only=self.read_only)
 
     def kill(self) -> None:
         """The process is gone; the disk and what was committed stay."""

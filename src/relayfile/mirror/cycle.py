@@ -31,7 +31,7 @@ from relayfile.mirror.proof import Proof
 from relayfile.mirror.refusals import Refusal
 from relayfile.mirror.resolve import PAUSED, Resolve, Ruling
 from relayfile.mirror.state import Counters, State, Stream
-from relayfile.mirror.upload import Answer, Parcel, Upload
+from relayfile.mirror.upload import READ_ONLY, Answer, Parcel, Upload
 from relayfile.mirror.why import Account
 from relayfile.model import Cursor, Digest, Put, TreePath
 
@@ -139,13 +139,14 @@ class Cycle:
     Runs in: one thread at a time; the engine task awaits each turn.
     """
 
-    def __init__(self, state: State, ports: Ports) -> None:
+    def __init__(self, state: State, ports: Ports, *, read_only: bool = False) -> None:
         self._state = state
         self._ports = ports
         self._guard = Guard(state)
         self._survey = Survey(state, ports.scanner)
         self._apply = Apply(state, ports.disk, self._guard, self._survey, ports.host)
         self._upload = Upload(state, ports, self._guard, self._survey)
+        self._upload.read_only = read_only
         self._resolve = Resolve(state, ports.disk, self._survey)
         self._proof = Proof(state)
         self._observed = False
@@ -309,6 +310,8 @@ class Cycle:
         with state.transaction():
             state.conflicts.set_aside(((paths.before_conflict(copy), copy, 0) for copy in copies), now_s)
             state.intents.placed()
+            if not self._upload.read_only:
+                state.refusals.lift(READ_ONLY)
         self._upload.orphans = [entry for entry in state.intents.sent() if entry.key not in gathered.flying]
         self._apply.bodies.clear()
         self._proof.forget()

@@ -134,7 +134,8 @@ async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -
                 chance=random.SystemRandom().random,
                 new_key=lambda: f"mountcmd_{secrets.token_hex(16)}",
             )
-            daemon = _Daemon(home, record, gate, Engine(state, ports, paused=record.paused), watcher)
+            engine = Engine(state, ports, paused=record.paused, read_only=record.read_only)
+            daemon = _Daemon(home, record, gate, engine, watcher)
             async with Control(home.mirrors / record.id, daemon, settings.runtime_dir):
                 _log.info("relayfile %s keeps %s equal to %s", __version__, record.directory, record.workspace)
                 with StateFile(home, beneath, daemon.fragment, time.time) as state_file:

@@ -47,9 +47,9 @@ class Engine:
     whoever follows what happens. All methods belong to the event loop's thread.
     """
 
-    def __init__(self, state: State, ports: Ports, *, paused: bool = False) -> None:
+    def __init__(self, state: State, ports: Ports, *, paused: bool = False, read_only: bool = False) -> None:
         self._ports = ports
-        self._cycle = Cycle(state, ports)
+        self._cycle = Cycle(state, ports, read_only=read_only)
         self._wake = asyncio.Event()
         self._inbox = Inbox()
         self._due = Due()

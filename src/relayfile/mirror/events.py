@@ -23,6 +23,7 @@ _KINDS: Final[Mapping[Did, Kind]] = {
     "deletion_sent": "deleted_remotely",
     "refused_here": "refused",
     "refused_there": "refused",
+    "withheld": "refused",
 }
 """What is told of what was done; the rest changed nothing on either side."""
 

@@ -22,6 +22,7 @@ Did: TypeAlias = Literal[
     "deletion_sent",
     "overtaken",
     "refused_there",
+    "withheld",
     "rotted",
     "mended",
 ]

@@ -66,6 +66,10 @@ class Refusals:
         self._db.execute("DELETE FROM refused WHERE NOT lasting")
         return self._db.changes() > 0
 
+    def lift(self, code: str) -> None:
+        """What was refused by this code is work again."""
+        self._db.execute("DELETE FROM refused WHERE code = ?", (code,))
+
     def reopen(self, closed: Collection[str]) -> None:
         """What was refused by a folder that is none of the `closed` any more is work again."""
         below = tuple(f"{folder}/" for folder in closed)

@@ -23,7 +23,7 @@ class Record:
     `first_dev` and `first_ino` are those at the first mount, which the mirror's state is bound to; a root that was
     moved (`mount --moved`) keeps them. `shared_login`: its daemon renews through the shared sign-in, in place of a
     credential of its own (R10). `token_file`: it lives on the machine token in that file, and on no sign-in.
-    `paused`: by `pause`, nothing is placed or sent until `resume`.
+    `paused`: by `pause`, nothing is placed or sent until `resume`. `read_only`: nothing is ever sent.
     """
 
     id: str
@@ -39,6 +39,7 @@ class Record:
     first_ino: int = 0
     token_file: str | None = None
     paused: bool = False
+    read_only: bool = False
 
 
 def load(home: Home, mirror: str) -> Record:

@@ -89,6 +89,7 @@ def prepare(
                 wanted,
                 shared_login=kept,
                 paused=before.paused,
+                read_only=before.read_only,
                 first_dev=before.first_dev,
                 first_ino=before.first_ino,
             )

@@ -51,6 +51,7 @@ def fragment(
         state=picture.state,
         cause=_cause(picture.cause),
         paused=picture.paused,
+        read_only=record.read_only,
         connection=picture.connection,
         head=picture.head,
         observed=picture.observed,
@@ -89,6 +90,7 @@ def stopped(home: Home, record: Record, login: Mapping[str, object] | None = Non
         "cause": _why_stopped(last, record),
         "connection": "none",
         "paused": record.paused,
+        "read_only": record.read_only,
         "equal": None,
         "progress": None,
         "notices": [],
@@ -134,6 +136,8 @@ def text(seen: Fragment, *, width: int = 80, colour: bool = False) -> str:
         lines.append(f"  {cause['message']}")
     if seen["paused"] and seen["state"] != "paused":
         lines.append(f"  paused: nothing is placed and nothing sent until `relayfile resume {seen['directory']}`")
+    if seen["read_only"]:
+        lines.append("  read-only: local edits stay here and are not sent")
     if (doing := seen["progress"]) and seen["state"] in _WORKING and doing["files_total"] > 1:
         lines.append(f"  {_doing(doing)}")
     if counts := _counts(seen):

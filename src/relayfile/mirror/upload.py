@@ -22,6 +22,8 @@ from relayfile.mirror.state import State, Stream
 from relayfile.mirror.trees import Agreement, Node
 from relayfile.model import Digest, TreePath
 
+READ_ONLY: Final = "read_only"
+NOT_SENT: Final = "not sent: this mirror is read-only"
 PARCEL_FILES: Final = 200
 PARCEL_BYTES: Final = 8 * 1024 * 1024
 
@@ -54,6 +56,7 @@ class Upload:
     """Brings the server to what lies on the disk.
 
     `orphans` are entries that were sent by a process or a cycle that ended before it heard the answer.
+    `read_only`: nothing is sent, and each edit is listed as that.
     """
 
     def __init__(self, state: State, ports: Ports, guard: Guard, survey: Survey) -> None:
@@ -63,6 +66,7 @@ class Upload:
         self._guard = guard
         self._survey = survey
         self.orphans: list[Entry] = []
+        self.read_only = False
 
     def settle(self, answer: Answer, stream: Stream, now_s: float) -> int:
         """What the server said of a parcel is recorded; how many edits it has now."""
@@ -84,6 +88,9 @@ class Upload:
             self._adopt_orphans(parcel, stream, now_s, observed=observed)
         if stream.open:
             return parcel
+        if self.read_only:
+            self._withhold(now_s)
+            return parcel
         fresh: list[Entry] = []
         halted = self._guard.review("remote", now_s) is not None
         deleted: list[Digest] = []
@@ -103,6 +110,13 @@ class Upload:
         if deleted:
             self._state.brake.let_through("remote", deleted)
         return parcel
+
+    def _withhold(self, now_s: float) -> None:
+        """Every local edit is listed as one that is not sent, until the path changes there or the mirror may send."""
+        while nodes := self._state.trees.up(PARCEL_FILES, deletions=True):
+            self._state.refusals.add([Refusal(node.path, "up", READ_ONLY, NOT_SENT, lasting=True) for node in nodes])
+            withheld = [Decision(one.path, "withheld", one.revision or None, NOT_SENT, READ_ONLY) for one in nodes]
+            self._state.past.note(withheld, now_s)
 
     def _freeze(self, node: Node, over: int) -> tuple[Entry, bytes] | None:
         assert node.stat is not None, "an edit lies on the disk"
@@ -128,6 +142,8 @@ class Upload:
                     self._agree([Agreement(entry.path, revision, version)], stream)
                     self._state.past.note([Decision(entry.path, _sent(entry), revision)], now_s)
                     settled.append(entry)
+                case outbox.Resend() if self.read_only:  # what the log shows by its head is what came of it
+                    (settled if observed else waiting).append(entry)
                 case outbox.Resend():
                     body = None
                     if entry.version is not None:

@@ -30,6 +30,7 @@ _DONE: Final[Mapping[Did, str]] = {
     "deletion_sent": "sent the deletion, which became rev_{revision}",
     "overtaken": "the server had a newer version than the edit was made over; planned again",
     "refused_there": "the server did not take it: {detail}",
+    "withheld": "{detail}",
     "rotted": "found other bytes than were written here: {detail}",
     "mended": "wants the version of the server back",
 }

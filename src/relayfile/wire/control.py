@@ -218,6 +218,7 @@ class Fragment(TypedDict):
     state: str
     cause: Cause | None
     paused: bool
+    read_only: bool
     connection: str
     head: int
     observed: int

@@ -21,6 +21,7 @@ workspace once; `relayfile pull` then waits until every byte is here.
 What the directory already holds is never overwritten: equal files are adopted, files only here are uploaded, files
 that differ are kept beside the workspace's as conflict copies. A directory that does not exist is made.
 With one argument, or none, it starts a stopped mirror again: the one at DIR, or the only one.
+With --read-only it only follows: local edits are kept, listed and never sent; --no-read-only sends them.
 With a machine token (--token-file, RELAYFILE_TOKEN) the mirror lives on that, also after a restart; another token in
 the file wakes it when the first one has ended."""
 EXAMPLES = """\
@@ -38,6 +39,11 @@ def arguments(parser: Parser) -> None:
         "--shared-login",
         action=argparse.BooleanOptionalAction,
         help="renew through the shared sign-in in place of a credential of the mirror's own; remembered",
+    )
+    parser.add_argument(
+        "--read-only",
+        action=argparse.BooleanOptionalAction,
+        help="never send anything: local edits are kept and listed; remembered",
     )
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
@@ -64,7 +70,7 @@ def run(asked: argparse.Namespace, context: Context) -> int:
             if asked.ready_fd is None:
                 raise
             return error.exit_code  # who started us was told; our stderr is the log of the daemon that runs
-    record = _record(asked, context)
+    record = _sending(_record(asked, context), asked, context)
     # Whoever mounts a mirror whose credential was refused wants it to go on: that is the word its daemon waits for.
     waited = mirrors.readmit(context.home, record) and launch.pid(context.home, record) is not None
     if asked.foreground:
@@ -117,6 +123,19 @@ def _record(asked: argparse.Namespace, context: Context) -> Record:
         record = replace(record, shared_login=asked.shared_login)
         registry.save(context.home, record)
     _check_login(context, record)
+    return record
+
+
+def _sending(record: Record, asked: argparse.Namespace, context: Context) -> Record:
+    """The record, which says whether the mirror may send. A daemon that does otherwise is stopped."""
+    from relayfile.mirror import launch, registry
+
+    if asked.read_only in {None, record.read_only}:
+        return record
+    record = replace(record, read_only=asked.read_only)
+    registry.save(context.home, record)
+    if launch.stop(context.home, record):
+        context.output.say(f"{record.directory}: its daemon begins again, {'not ' * asked.read_only}sending")
     return record
 
 
