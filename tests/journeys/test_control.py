@@ -182,3 +182,47 @@ def test_a_read_only_mirror_follows_and_keeps_its_edits_until_it_may_send_them(p
     assert files_below(root_b) == {"both.txt": b"both\n", "theirs.txt": b"theirs\n"}
     a.run("mount", pair.workspace, root_a, "--no-read-only")
     assert pair.until_equal({"both.txt", "mine.txt", "theirs.txt"})["both.txt"] == b"edited here\n"
+
+
+def test_once_brings_both_sides_together_and_leaves_no_daemon(server, machine, place):
+    root = place / "mirror"
+    root.mkdir()
+    (root / "mine.txt").write_text("mine\n")
+    machine.run("workspace", "create", "w")
+    machine.run("write", "w", "/theirs.txt", stdin="theirs\n")
+    seen = machine.run("mount", "w", root, "--once", "--json").json
+    assert not machine.daemons()
+    assert seen["state"] == "stopped"
+    assert seen["proven_at"]
+    both = {"mine.txt": b"mine\n", "theirs.txt": b"theirs\n"}
+    assert files_below(root) == both
+    http = server.observer()
+    assert http.tree(seen["workspace"]) == both
+    (root / "theirs.txt").unlink()
+    (root / "mine.txt").write_text("edited\n")
+    machine.run("mount", root, "--once")
+    assert http.tree(seen["workspace"]) == files_below(root) == {"mine.txt": b"edited\n"}
+    http.close()
+
+
+def test_once_ends_as_a_pull_would_where_both_sides_cannot_be_brought_together(server, machine, place, start):
+    root = place / "mirror"
+    machine.run("workspace", "create", "w")
+    machine.run("mount", "w", root, "--once")
+    machine.run("mount", root, "--timeout", "5s", exit_code=2)
+    machine.run("pause", root)
+    assert "paused" in machine.run("mount", root, "--once", exit_code=6).err
+    machine.run("resume", root)
+    machine.expected += ["connect", "offline", "unavailable", "server"]
+    server.kill()
+    (root / "mine.txt").write_text("mine\n")
+    assert "repeat" in machine.run("mount", root, "--once", "--timeout", "2s", exit_code=75).err
+    interrupted = start(machine, "mount", root, "--once")
+    machine.until_mirror(root, lambda one: one["state"] == "offline", within_s=20, what="it tries")
+    interrupted.send_signal(signal.SIGINT)
+    interrupted.communicate(timeout=20)
+    assert interrupted.returncode == 130
+    assert not machine.daemons()
+    server.start()
+    machine.run("mount", root)
+    assert "already keeps" in machine.run("mount", root, "--once", exit_code=7).err

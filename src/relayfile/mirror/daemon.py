@@ -7,6 +7,7 @@ and signals (R37). It decides nothing about files. It does not exit for sign-in:
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import random
 import secrets
@@ -33,7 +34,7 @@ from relayfile.core.session import LoginState, Phase, as_fields, parked, remedy,
 from relayfile.credentials.home import Home
 from relayfile.credentials.own import Purpose
 from relayfile.credentials.profiles import named
-from relayfile.errors import Halted, LeaseHeld, LoginRequired, RelayfileError, within
+from relayfile.errors import Halted, LeaseHeld, LoginRequired, RelayfileError, Unavailable, within
 from relayfile.mirror import launch, root, status, verify, why
 from relayfile.mirror.awaited import Awaited
 from relayfile.mirror.beneath import Beneath
@@ -60,6 +61,7 @@ from relayfile.wire.state_file import INTERVAL_S
 
 T = TypeVar("T")
 
+_INTERRUPTED: Final = 130
 _BEAT_EVERY_S: Final = 15.0
 _STOP_WITHIN_S: Final = 10.0
 _PUBLISH_AT_MOST_EVERY_S: Final = 0.5
@@ -69,28 +71,38 @@ _log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Once:
+    """End as soon as both sides are proven equal, at the latest after `within_s`; `tell` hears how far it is."""
+
+    within_s: float
+    tell: Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a daemon may be told beside its record."""
 
     runtime_dir: str | None = None
     log_level: str = "INFO"
+    once: Once | None = None
 
 
 def run(home: Home, record: Record, settings: Settings | None = None, ready_fd: int | None = None) -> int:
-    """The mirror was kept until somebody asked to stop; the exit code.
+    """The mirror was kept until somebody asked to stop; the exit code. With `settings.once`: both sides are equal, or
+    somebody asked to stop before (130).
 
     On `ready_fd`, if given, one line was said as `launch.start` expects it.
 
     Raises:
-        RelayfileError: it could not begin, or cannot go on; LeaseHeld among them. The log has it too, except that
-            another daemon holds the lease: then the log is that one's.
+        RelayfileError: it could not begin, or cannot go on, or `settings.once` failed; LeaseHeld among them. The log
+            has it too, except that another daemon holds the lease: then the log is that one's.
     """
     settings = settings or Settings()
-    _open_log(home, record, settings, to_stderr=ready_fd is None)
+    _open_log(home, record, settings, to_stderr=ready_fd is None and settings.once is None)
     says = _Says(ready_fd)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_life(home, record, settings, says))
+            code = runner.run(_life(home, record, settings, says))
     except* RelayfileError as group:
         error = within(group)
         assert error is not None, "the group was split by that class"
@@ -101,10 +113,10 @@ def run(home: Home, record: Record, settings: Settings | None = None, ready_fd: 
     finally:
         says.close()
     _log.info("stopped")
-    return 0
+    return code
 
 
-async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -> None:
+async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -> int:
     with (
         Beneath(record.directory, root.secret_places(home), workspace=record.workspace_name) as beneath,
         Lease(beneath.root, beneath.private, record.directory) as lease,
@@ -139,7 +151,11 @@ async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -
             async with Control(home.mirrors / record.id, daemon, settings.runtime_dir):
                 _log.info("relayfile %s keeps %s equal to %s", __version__, record.directory, record.workspace)
                 with StateFile(home, beneath, daemon.fragment, time.time) as state_file:
-                    await daemon.keep(says, _beat(beneath, lease, ports, disk), state_file)
+                    beat = _beat(beneath, lease, ports, disk)
+                    if settings.once is None:
+                        await daemon.keep(says, beat, state_file)
+                        return 0
+                    return await daemon.keep_once(settings.once, says, beat, state_file)
 
 
 class _Daemon:
@@ -152,22 +168,63 @@ class _Daemon:
         self._engine = engine
         self._watcher = watcher
 
-    async def keep(self, says: "_Says", beat: Awaitable[None], state_file: StateFile) -> None:
-        """The engine has run until it was asked to stop."""
+    async def keep(
+        self, says: "_Says", beat: Awaitable[None], state_file: StateFile, beside: Awaitable[None] | None = None
+    ) -> None:
+        """The engine has run until it was asked to stop; and `beside` it, until then, what else there is to do."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         async with asyncio.TaskGroup() as group:
             jobs = {name: group.create_task(job, name=name) for name, job in self._engine.jobs()}
-            beside = [
+            others = [
                 group.create_task(self._gate.run(), name="login"),
                 group.create_task(_awaited(beat), name="beat"),
                 group.create_task(self._publish(state_file), name="state file"),
                 group.create_task(self._announce(says), name="announce"),
             ]
+            if beside is not None:
+                others.append(group.create_task(_awaited(beside), name="beside"))
             await asyncio.wait([jobs["engine"]])
-            for task in (*jobs.values(), *beside):
+            for task in (*jobs.values(), *others):
                 task.cancel()
+
+    async def keep_once(self, once: Once, says: "_Says", beat: Awaitable[None], state_file: StateFile) -> int:
+        """0: both sides were proven equal, and the engine has ended; 130: it was asked to end before.
+
+        Raises:
+            RelayfileError: they could not be, as `Waiting.current`.
+        """
+        ended: list[RelayfileError | None] = []
+
+        async def together() -> None:
+            try:
+                await self._until_proven(once)
+                ended.append(None)
+            except RelayfileError as error:
+                ended.append(error)
+            self.stop()
+
+        await self.keep(says, beat, state_file, together())
+        if ended and ended[0] is not None:
+            raise ended[0]
+        return 0 if ended else _INTERRUPTED
+
+    async def _until_proven(self, once: Once) -> None:
+        try:
+            async with asyncio.timeout(once.within_s):
+                while True:
+                    async for step in self._engine.waiting.current(math.inf):
+                        once.tell(step)
+                    if (seen := self._engine.picture()).equal:
+                        return
+                    await self._engine.changed(seen)
+        except TimeoutError:
+            raise Unavailable(
+                "both sides were not proven equal in time; what was done until then is kept",
+                code="deadline_passed",
+                hint="repeat the command: it goes on from there",
+            ) from None
 
     def fragment(self) -> Fragment:
         """The mirror now."""

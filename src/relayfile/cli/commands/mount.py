@@ -22,11 +22,13 @@ What the directory already holds is never overwritten: equal files are adopted, 
 that differ are kept beside the workspace's as conflict copies. A directory that does not exist is made.
 With one argument, or none, it starts a stopped mirror again: the one at DIR, or the only one.
 With --read-only it only follows: local edits are kept, listed and never sent; --no-read-only sends them.
+With --once no daemon stays: it exits 0 when both sides were proven equal, and else as `pull` would.
 With a machine token (--token-file, RELAYFILE_TOKEN) the mirror lives on that, also after a restart; another token in
 the file wakes it when the first one has ended."""
 EXAMPLES = """\
   relayfile mount acme ~/work/acme
   relayfile start ~/work/acme              again, after a stop or a reboot
+  relayfile mount acme ./acme --once       in CI: bring both sides together, and end
   relayfile mount acme ~/work/acme --foreground
                                            under a supervisor (systemd: RestartPreventExitStatus=4 77 78)"""
 
@@ -34,7 +36,12 @@ EXAMPLES = """\
 def arguments(parser: Parser) -> None:
     """`mount [WORKSPACE] [DIR]`."""
     parser.add_argument("names", nargs="*", metavar="WORKSPACE DIR", help="a workspace's name or id, and a directory")
-    parser.add_argument("--foreground", action="store_true", help="stay attached until SIGTERM or Ctrl-C")
+    life = parser.add_mutually_exclusive_group()
+    life.add_argument("--foreground", action="store_true", help="stay attached until SIGTERM or Ctrl-C")
+    life.add_argument("--once", action="store_true", help="bring both sides together once, and leave no daemon")
+    parser.add_argument(
+        "--timeout", metavar="TIME", help="with --once: at most so long, as 30s or 10m; default a day"
+    )
     parser.add_argument(
         "--shared-login",
         action=argparse.BooleanOptionalAction,
@@ -70,6 +77,7 @@ def run(asked: argparse.Namespace, context: Context) -> int:
             if asked.ready_fd is None:
                 raise
             return error.exit_code  # who started us was told; our stderr is the log of the daemon that runs
+    within_s = _within_s(asked)
     record = _sending(_record(asked, context), asked, context)
     # Whoever mounts a mirror whose credential was refused wants it to go on: that is the word its daemon waits for.
     waited = mirrors.readmit(context.home, record) and launch.pid(context.home, record) is not None
@@ -77,6 +85,8 @@ def run(asked: argparse.Namespace, context: Context) -> int:
         from relayfile.mirror.daemon import run as keep
 
         return keep(context.home, record)
+    if asked.once:
+        return _once(context, record, within_s)
     if not waited:
         launch.start(context.home, record)
     fragment = mirrors.fragment(context.home, record)
@@ -86,6 +96,38 @@ def run(asked: argparse.Namespace, context: Context) -> int:
         else f"{record.directory} is kept equal to {record.workspace_name!r} in the background (`relayfile status`)"
     )
     context.output.data(fragment, "")
+    return 0
+
+
+def _within_s(asked: argparse.Namespace) -> float:
+    from relayfile.mirror.control import PULL_WITHIN_S
+
+    if asked.timeout is None:
+        return PULL_WITHIN_S
+    if not asked.once:
+        raise UsageError("--timeout goes with --once. Nothing was started.")
+    from relayfile.server.config import duration_s
+
+    return duration_s(asked.timeout)
+
+
+def _once(context: Context, record: Record, within_s: float) -> int:
+    """Both sides were proven equal, and no daemon is left; or a person asked to stop before."""
+    from relayfile.mirror import status
+    from relayfile.mirror.daemon import Once, Settings
+    from relayfile.mirror.daemon import run as keep
+
+    with context.output.progress(record.workspace_name) as bar:
+        once = Once(
+            within_s, lambda done: bar.at(done.files_done, done.files_total, done.bytes_done, done.bytes_total)
+        )
+        code = keep(context.home, record, Settings(once=once))
+    if code:
+        context.output.say("interrupted. What was acknowledged is kept; repeating the command goes on from there")
+        return code
+    seen = status.stopped(context.home, record)
+    context.output.say(f"{record.directory} is equal to evt_{seen['observed']}; no daemon was left running")
+    context.output.data(seen, "")
     return 0
 
 
