@@ -182,11 +182,13 @@ class Apply:
         refusals: list[Refusal] = []
         removed: list[Digest] = []
         done: list[Decision] = []
+        copied = {step.copy for step in batch.steps if isinstance(step, SetAside)}
         files = size = copies = merged = 0
         for step, node, result in zip(batch.steps, batch.nodes, results, strict=True):
             match result, step:
                 case Changed(path), _:
-                    self._survey.again[path] = "down"
+                    if path not in copied:  # a copy that this very batch made: its row says so from now on
+                        self._survey.again[path] = "down"
                     done.append(Decision(path, "moved_meanwhile", node.revision))
                 case Refused(path, reason, lasting, code), _:
                     refusals.append(Refusal(path, "down", code, reason, lasting))

@@ -81,6 +81,20 @@ def test_both_edited_ends_with_theirs_at_the_path_and_ours_beside_it_on_both_sid
     assert_equal(mirror, server)
 
 
+def test_a_copy_that_another_mirror_of_this_machine_made_of_the_same_content_is_not_in_the_way(
+    tmp_path, mirror, server
+):
+    other = SimMirror(tmp_path, server, name="other")
+    server.write("a", b"theirs")
+    for one in (other, mirror):
+        one.edit("a", b"mine")
+        one.run()
+    assert not mirror.last.report.refused
+    assert_equal(mirror, server)
+    assert sorted(server.text().values()) == [b"mine", b"theirs"]
+    other.state.close()
+
+
 def test_an_edit_beats_a_delete_either_way(mirror, server):
     server.write("a", b"1")
     server.write("b", b"1")
