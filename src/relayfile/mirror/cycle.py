@@ -357,6 +357,7 @@ class Cycle:
                     changes = feed.fold(batch.changes)
             stream = self._generation(stream, batch)
             state.trees.observe(changes, stream.generation, now_s)
+            state.restored.compare(batch.cursor.epoch, batch.head, changes, now_s)
             for change in changes:
                 fresh.append(change.path)
                 # One that lies is not used: the content is asked for by its digest, and then refused by name.
@@ -370,7 +371,7 @@ class Cycle:
             if batch.end:
                 self._observed = True
                 if stream.open:
-                    state.end_generation(batch.cursor.position)
+                    state.end_generation(batch.cursor.position, now_s)
             self._proof.hear(batch.cursor, batch.tree_digest)
             stream = state.stream()
         return fresh

@@ -25,6 +25,7 @@ Did: TypeAlias = Literal[
     "withheld",
     "rotted",
     "mended",
+    "outlived",
 ]
 
 

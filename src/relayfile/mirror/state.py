@@ -21,11 +21,12 @@ from relayfile.mirror.measure import Measure
 from relayfile.mirror.overlaps import Overlaps
 from relayfile.mirror.past import Past
 from relayfile.mirror.refusals import Refusals
+from relayfile.mirror.restored import Restored
 from relayfile.mirror.rot import Rot
 from relayfile.mirror.trees import TreeRows
 from relayfile.model import Cursor
 
-SCHEMA: Final = ("schema.sql", "schema_2.sql")
+SCHEMA: Final = ("schema.sql", "schema_2.sql", "schema_3.sql")
 """What each version of the schema added to the one before. A state of any of them is brought to the last."""
 _OURS: Final = 0x52464D31  # "RFM1", so that a foreign SQLite file is never taken for a mirror's state
 
@@ -89,6 +90,7 @@ class State:
         self.measure = Measure(connection)
         self.past = Past(connection)
         self.rot = Rot(connection)
+        self.restored = Restored(connection, self.trees, self.past)
 
     @classmethod
     def open(cls, path: Path, identity: Identity) -> "State":
@@ -175,20 +177,26 @@ class State:
     def begin_generation(self, *, filtered: bool) -> None:
         """The remote tree is observed again from 0, keeping base; rows not seen by its `end` are gone (R17)."""
         self._set(
-            "epoch = '', position = 0, head = 0, start = NULL, generation = generation + 1, open = 1, filtered = ?,"
+            "before_epoch = CASE WHEN ?1 THEN '' WHEN epoch <> '' THEN epoch ELSE before_epoch END,"
+            " before = max(before, position, acknowledged),"
+            " known = CASE WHEN NOT ?1 AND known IS NOT NULL THEN 0 END,"
+            " epoch = '', position = 0, head = 0, start = NULL, generation = generation + 1, open = 1, filtered = ?1,"
             " acknowledged = 0",
             filtered,
         )
 
-    def end_generation(self, position: int) -> None:
+    def end_generation(self, position: int, now_s: float) -> None:
         """What the open generation did not see is absent at `position`, or no longer visible if it was filtered."""
         with self._db:
             stream = self.stream()
             if stream.filtered:
                 self.trees.hide_unseen(stream.generation)
             else:
+                self.restored.compare_unseen(stream.epoch, stream.head, stream.generation, now_s)
                 self.trees.delete_unseen(stream.generation, position, stream.acknowledged)
-            self._set("open = 0, filtered = 0, start = NULL, observed_once = 1")
+            self._set(
+                "open = 0, filtered = 0, start = NULL, observed_once = 1, before_epoch = '', before = 0, known = NULL"
+            )
 
     def acknowledge(self, position: int) -> None:
         """One of our own pushes made `position`."""

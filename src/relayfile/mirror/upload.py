@@ -192,8 +192,8 @@ class Upload:
             self._state.acknowledge(max(one.revision for one in agreed))
 
     def _moved_on(self, path: TreePath, over: int) -> bool:
-        """Whether the version that overtook an edit has been observed already."""
-        return any(node.revision > over for node in self._state.trees.nodes([path]))
+        """Whether the version that overtook an edit was observed already; an older one where a log was put back."""
+        return any(node.revision != over for node in self._state.trees.nodes([path]))
 
 
 def _sent(entry: Entry) -> Did:

@@ -33,6 +33,7 @@ _DONE: Final[Mapping[Did, str]] = {
     "withheld": "{detail}",
     "rotted": "found other bytes than were written here: {detail}",
     "mended": "wants the version of the server back",
+    "outlived": "rev_{revision} is not in the backup that was put back: what lies here is an edit again",
 }
 
 
