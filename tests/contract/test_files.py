@@ -104,6 +104,11 @@ def test_a_raw_stream_of_any_size_is_stored_and_read_by_range(client, size):
         assert (part.status, part.body) == (206, body[size // 2 :])
         assert part.headers["content-range"] == f"bytes {size // 2}-{size - 1}/{size}"
         assert client.ask("GET", f"fs/blob/{digest}", headers={"Range": f"bytes={size}-"}).status == 416
+        tag = whole.headers["etag"]
+        assert (tag, part.headers["etag"]) == (f'"{digest}"', f'"{digest}"')
+        for known, status in ((tag, 206), ('"another"', 200)):
+            headers = {"Range": f"bytes={size // 2}-", "If-Range": known}
+            assert client.ask("GET", f"fs/blob/{digest}", headers=headers).status == status
 
 
 def test_a_raw_stream_says_how_to_represent_it(client):

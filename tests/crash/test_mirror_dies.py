@@ -8,9 +8,11 @@ import itertools
 
 import pytest
 
+from relayfile.mirror.ports import LARGE_BYTES
 from simulation.world import Died, SimDisk, SimMirror, SimServer
 
 BOTH_EDITED = "both.txt"
+LARGE = bytes(range(256)) * 8_500  # three pieces
 
 
 class Mortal(SimMirror):
@@ -107,6 +109,36 @@ def test_whenever_it_dies_the_restart_ends_equal_and_nothing_is_lost(tmp_path, s
         assert kept.pop(BOTH_EDITED) == b"theirs", where
         assert list(kept.values()) == [b"mine"], f"{where}: exactly one conflict copy, nothing else"
         assert server.puts == 4, f"{where}: local-only, big, the copy and one deletion, each once"
+        mirror.state.close()
+
+
+def fill_with_large(folder, left):
+    """A life in which two large contents come, one of them in place of an edit that the server has."""
+    server = SimServer()
+    server.write("small", b"1")
+    server.write("large", LARGE)
+    mirror = Mortal(folder, server, left)
+    mirror.attempt(mirror.run)
+    mirror.attempt(mirror.run)
+    server.write("small", LARGE + b"2")
+    mirror.attempt(mirror.run)
+    mirror.attempt(mirror.run)
+    return server, mirror
+
+
+def test_whenever_it_dies_a_large_content_ends_in_place_and_hardly_anything_is_sent_twice(tmp_path):
+    """Defends M23."""
+    (tmp_path / "count").mkdir()
+    total = fill_with_large(tmp_path / "count", None)[1].points
+    for moment in range(total):
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        server, mirror = fill_with_large(folder, moment)
+        where = f"died at point {moment} of {total}"
+        assert mirror.disk.text() == {"small": LARGE + b"2", "large": LARGE}, where
+        assert mirror.last.report.equal is True, where
+        assert mirror.disk.parts == {}, where
+        assert server.sent <= 2 * len(LARGE) + 1 + LARGE_BYTES, f"{where}: at most one piece twice"
         mirror.state.close()
 
 

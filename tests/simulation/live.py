@@ -5,11 +5,11 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-from relayfile.errors import RelayfileError, Unavailable
+from relayfile.errors import NotFound, RelayfileError, Unavailable
 from relayfile.mirror.engine import Engine
 from relayfile.mirror.ports import Hint, Ports, Trouble
 from relayfile.mirror.state import Identity, State
-from relayfile.model import Cursor
+from relayfile.model import Cursor, Digest
 from simulation.world import SimDisk, SimServer, path
 
 SPEED = 25.0
@@ -41,6 +41,12 @@ class LiveApi:
         self.requests = 0
         self.cut_after: int | None = None
         self.blobs_sent = 0
+        self.cut_pieces_after: int | None = None
+        self.forged: dict[Digest, bytes] = {}
+        self.hold_pieces = False
+        self.held = asyncio.Semaphore(0)
+        self.at_once = self.most_at_once = 0
+        self.ranges: list[tuple[Digest, int]] = []
         self.readings: list[tuple[Cursor, int | None]] = []
 
     async def _request(self) -> None:
@@ -88,6 +94,15 @@ class LiveApi:
         return outcomes
 
     async def blobs(self, digests):
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            async for one in self._blobs(digests):
+                yield one
+        finally:
+            self.at_once -= 1
+
+    async def _blobs(self, digests):
         await self._request()
         for digest in digests:
             if self.cut_after == 0:
@@ -96,7 +111,26 @@ class LiveApi:
             if self.cut_after is not None:
                 self.cut_after -= 1
             self.blobs_sent += 1
+            await asyncio.sleep(0)  # others get their turn, as on a network
             yield digest, self.server.bodies.get(digest)
+
+    async def blob(self, digest, start):
+        await self._request()
+        self.ranges.append((digest, start))
+        body = self.server.bodies.get(digest)
+        if body is None:
+            raise NotFound("no path that you can read has this content")
+        body = self.forged.get(digest, body)
+        for at in range(start, len(body), 300_000):
+            if self.cut_pieces_after == 0:
+                self.cut_pieces_after = None
+                raise Unavailable("cut")
+            if self.cut_pieces_after is not None:
+                self.cut_pieces_after -= 1
+            while self.hold_pieces:
+                self.held.release()
+                await self.changed.wait()
+            yield at, body[at : at + 300_000]
 
     async def digest(self):
         await self._request()
@@ -132,6 +166,7 @@ class LiveMirror:
             Ports(
                 clock=WallClock(),
                 disk=self.disk,
+                parts=self.disk,
                 scanner=self.disk,
                 watcher=self.watcher,
                 api=self.api,

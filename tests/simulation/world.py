@@ -4,7 +4,7 @@ They keep the contracts of `mirror.ports` to the letter and nothing more, so tha
 mirror's own.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -14,12 +14,17 @@ from relayfile.client.push import Conflict, Outcome, Push, Stored
 from relayfile.core import digest as tree_digest
 from relayfile.core.merge import ancestors
 from relayfile.mirror.cycle import Cycle, Gathered, Next
+from relayfile.mirror.fetch import MISSING
 from relayfile.mirror.ports import (
+    LARGE_BYTES,
+    Body,
     Changed,
     Done,
+    Fetched,
     Found,
     Known,
     Left,
+    Lost,
     Missing,
     Place,
     Ports,
@@ -29,6 +34,7 @@ from relayfile.mirror.ports import (
     SetAside,
     Sight,
     Step,
+    Unfit,
     Unstable,
 )
 from relayfile.mirror.state import Identity, State
@@ -75,6 +81,8 @@ class SimDisk:
     before_each: list = field(default_factory=list)
     before_reread: list = field(default_factory=list)
     unreadable: set[TreePath] = field(default_factory=set)
+    parts: dict[Digest, bytes] = field(default_factory=dict)
+    room: int = 1 << 40
 
     def write(self, at: str, body: bytes, mode: str = "644") -> None:
         self.files[path(at)] = (body, self._stat(body, mode))
@@ -117,6 +125,8 @@ class SimDisk:
             return Changed(step.path)
         match step:
             case Place(at, version, body):
+                if (body := self._content(body, version.digest)) is None:
+                    return Unfit(at)
                 assert digest_of(body) == version.digest
                 if any(above in self.files for above in ancestors(at)):
                     return Refused(at, "a folder of its path is a file here")
@@ -125,12 +135,16 @@ class SimDisk:
                 if held:
                     self.trash.append(held[0])
                 self.files[at] = (body, self._stat(body, version.mode))
+                self.parts.pop(version.digest, None)
                 return Done(at, self.files[at][1])
             case Remove(at):
                 self.trash.append(self.files.pop(at)[0])
                 return Done(at, None)
             case SetAside(at, _, copy):
                 return self._set_aside(at, copy)
+
+    def _content(self, body: Body, digest: Digest) -> bytes | None:
+        return self.parts.get(digest) if isinstance(body, Fetched) else body
 
     def _set_aside(self, at: TreePath, copy: TreePath) -> Done:
         mine = self.files.pop(at)
@@ -150,6 +164,35 @@ class SimDisk:
 
     def recover(self, placing: Mapping[TreePath, Version]) -> list[TreePath]:
         return []
+
+    # Parts
+
+    def begin(self, digest: Digest, size: int) -> int | Lost:
+        self._live()
+        if size > self.room:
+            self.parts.pop(digest, None)
+            return Lost("disk_full", "disk full")
+        return len(self.parts.get(digest, b""))
+
+    def append(self, digest: Digest, at: int, piece: bytes) -> Lost | None:
+        self._live()
+        if at and digest not in self.parts:
+            return Lost("unwanted", "gone")
+        self.parts[digest] = self.parts.get(digest, b"")[:at] + piece
+        return None
+
+    def verify(self, digest: Digest) -> Iterator[int | bool]:
+        self._live()
+        yield len(self.parts.get(digest, b""))
+        if digest_of(self.parts.get(digest, b"")) == digest:
+            yield True
+        else:
+            self.parts.pop(digest, None)
+            yield False
+
+    def keep_only(self, wanted: Container[Digest]) -> None:
+        for digest in [one for one in self.parts if one not in wanted]:
+            del self.parts[digest]
 
     # Scanner
 
@@ -201,6 +244,7 @@ class SimServer:
     inline: int = 65_536
     puts: int = 0
     fetched: int = 0
+    sent: int = 0
 
     def write(self, at: str, body: bytes, mode: str = "644") -> int:
         self.position += 1
@@ -303,7 +347,17 @@ class SimMirror:
 
     def ports(self) -> Ports:
         return Ports(
-            self.clock, self.disk, self.disk, None, None, None, lambda: None, "host", lambda: 0.5, self.new_key
+            self.clock,
+            self.disk,
+            self.disk,
+            self.disk,
+            None,
+            None,
+            None,
+            lambda: None,
+            "host",
+            lambda: 0.5,
+            self.new_key,
         )
 
     def edit(self, at: str, body: bytes, mode: str = "644") -> None:
@@ -349,5 +403,17 @@ class SimMirror:
             carried["answer"] = (done.parcel, outcomes)
         if done.wants:
             self.server.fetched += len(done.wants)
-            carried["bodies"] = {one: self.server.bodies.get(one) for one in done.wants}
+            carried["bodies"] = {one: self.fetch(one) for one in done.wants}
         return carried
+
+    def fetch(self, digest: Digest) -> Body | Lost:
+        body = self.server.bodies.get(digest)
+        if body is None:
+            return MISSING
+        if len(body) <= LARGE_BYTES:
+            return body
+        held = self.disk.begin(digest, len(body))
+        for at in range(held, len(body), LARGE_BYTES):
+            self.server.sent += len(body[at : at + LARGE_BYTES])
+            self.disk.append(digest, at, body[at : at + LARGE_BYTES])
+        return Fetched() if list(self.disk.verify(digest))[-1] else MISSING

@@ -160,10 +160,19 @@ def nothing(answer: Answer) -> None:
         raise failure(answer)
 
 
-def whole(answer: Answer) -> Answer:
-    """The reader of answers that are used as they came."""
-    nothing(answer)
-    return answer
+def begins_at(answer: Answer) -> int:
+    """At which byte of the whole the body of a successful answer begins (RFC 9110, 14.4).
+
+    Raises:
+        ProtocolMismatch: it is a part that does not say which.
+    """
+    if answer.status != 206:
+        return 0
+    unit, _, place = answer.headers.get("content-range", "").partition(" ")
+    first = place.partition("-")[0]
+    if unit != "bytes" or not (first.isascii() and first.isdigit()):
+        raise ProtocolMismatch("a part of a body that does not say which part it is")
+    return int(first)
 
 
 class _Target(msgspec.Struct, rename="camel"):

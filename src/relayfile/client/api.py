@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from relayfile.client.answers import Answer, decoded, nothing, revision, whole
+from relayfile.client.answers import Answer, decoded, nothing, revision
 from relayfile.model import SYMLINK, Cursor, Digest, Mode, TreePath
 from relayfile.wire import data, delta
 from relayfile.wire.auth import AuditRow, ProcessRow, ServerMetadata, SessionRow, SignedOut, WhoAmI, WorkspaceRow
@@ -237,10 +237,12 @@ def blobs_stream(workspace: str, digests: Sequence[Digest]) -> Request[None]:
     return Request("POST", _workspace(workspace, "fs/blobs"), nothing, body=body, headers=headers)
 
 
-def blob_part(workspace: str, digest: Digest, start: int, length: int) -> Request[Answer]:
-    """One range of one body, as it came: 206, or 200 with all of it."""
-    headers = (("Range", f"bytes={start}-{start + length - 1}"), ("Accept-Encoding", "identity"))
-    return Request("GET", _workspace(workspace, f"fs/blob/{digest.hex()}"), whole, headers=headers)
+def blob(workspace: str, digest: Digest, start: int) -> Request[None]:
+    """One body from byte `start` on, or all of it: for a transport's `pieces`."""
+    headers = [("Accept", data.BINARY_CONTENT_TYPE), ("Accept-Encoding", "identity")]
+    if start:
+        headers += [("Range", f"bytes={start}-"), ("If-Range", f'"{digest.hex()}"')]
+    return Request("GET", _workspace(workspace, f"fs/blob/{digest.hex()}"), nothing, headers=tuple(headers))
 
 
 def live_path(workspace: str) -> str:

@@ -19,7 +19,6 @@ from relayfile.wire import data, delta, live
 MAX_FILES: Final = 200
 MAX_BYTES: Final = 8 * 1024 * 1024
 LARGE_BYTES: Final = 4 * 1024 * 1024
-PART_BYTES: Final = 8 * 1024 * 1024
 _CONFLICTS: Final = frozenset({"conflict", "revision_conflict", "precondition_failed"})
 _TRANSIENT: Final = frozenset({"internal_error", "unavailable", "busy"})
 
@@ -169,7 +168,8 @@ def _outcomes(chunk: list[Push], answer: data.BulkAnswer) -> list[Outcome]:
 async def blobs(
     client: AsyncClient, workspace: str, digests: Sequence[Digest]
 ) -> AsyncGenerator[tuple[Digest, bytes | None], None]:
-    """Each distinct digest once, in any order, with its body; None where the server has none for this reader (R23).
+    """Each distinct digest once, in any order, with its body; None where the server has none for this reader (R23),
+    or none that fits a frame.
 
     Every body has been checked against its digest.
 
@@ -186,32 +186,10 @@ async def blobs(
                 for frame in frames:
                     if isinstance(frame, delta.Blob):
                         digest = Digest(frame.digest)
-                        # Absent, or too large for a frame: asking for it alone tells which.
-                        body = frame.body if frame.body is not None else await _alone(client, workspace, digest)
-                        yield digest, _checked(digest, body)
+                        yield digest, _checked(digest, frame.body)
                     ended = ended or isinstance(frame, delta.End)
         if not ended:
             raise Unavailable("the stream of bodies was cut", code="cut_stream")
-
-
-async def _alone(client: AsyncClient, workspace: str, digest: Digest) -> bytes | None:
-    """One body, part by part, so that a cut costs one part."""
-    body = bytearray()
-    while True:
-        try:
-            answer = await client.call(api.blob_part(workspace, digest, len(body), PART_BYTES))
-        except NotFound as error:
-            if error.code in GONE_CODES:
-                raise
-            return None
-        if answer.status == 200:
-            return answer.body
-        body += answer.body
-        total = answer.headers.get("content-range", "").rpartition("/")[2]
-        if not answer.body or not total.isdigit():
-            raise Unavailable("a range that is none", code="cut_stream")
-        if len(body) >= int(total):
-            return bytes(body)
 
 
 def _checked(digest: Digest, body: bytes | None) -> bytes | None:

@@ -18,6 +18,7 @@ from relayfile import __version__
 from relayfile.client.answers import (
     MAX_ANSWER_BYTES,
     Answer,
+    begins_at,
     failure,
     json_object,
     not_relayfile,
@@ -26,9 +27,9 @@ from relayfile.client.answers import (
 )
 from relayfile.client.api import Request
 from relayfile.client.origin import Origin
-from relayfile.errors import RelayfileError, Unavailable
+from relayfile.errors import ProtocolMismatch, RelayfileError, Unavailable
 from relayfile.model import Secret
-from relayfile.wire import delta, live
+from relayfile.wire import data, delta, live
 from relayfile.wire.auth import user_agent
 
 T = TypeVar("T")
@@ -110,6 +111,28 @@ class AsyncClient:
                     if frames := list(reader.feed(chunk)):
                         yield frames
 
+    async def pieces(self, request: Request[None]) -> AsyncGenerator[tuple[int, bytes], None]:
+        """A long body as it comes, piece by piece, each with the place of its first byte in the whole.
+
+        Raises:
+            Unavailable: it was cut, or nothing came for half a minute.
+            ProtocolMismatch: it has no byte there.
+            RelayfileError: the error that the server told in its place.
+        """
+        async with self._answered(request, _STREAM_TIMEOUT, PIECE_BYTES) as response:
+            if response.status == 416:
+                raise ProtocolMismatch("the server has fewer bytes of a content than it said")
+            if response.status not in {200, 206}:
+                raise failure(await _answer(response))
+            head = Answer(response.status, _headers(response), b"")
+            if response.content_type != data.BINARY_CONTENT_TYPE:
+                raise not_relayfile(head)
+            at = begins_at(head)
+            with _translated():
+                async for piece in response.content.iter_chunked(PIECE_BYTES):
+                    yield at, piece
+                    at += len(piece)
+
     @asynccontextmanager
     async def socket(self, path: str, query: Iterable[tuple[str, str]] = ()) -> AsyncIterator["LiveSocket"]:
         """The live socket, open.
@@ -141,9 +164,12 @@ class AsyncClient:
 
     @asynccontextmanager
     async def _answered(
-        self, request: Request[T], limits: aiohttp.ClientTimeout
+        self, request: Request[T], limits: aiohttp.ClientTimeout, buffer_bytes: int = READ_BUFFER_BYTES
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer's head, with a token the server took, or with its word on why it takes none."""
+        """The answer's head, with a token the server took, or with its word on why it takes none.
+
+        At most about twice `buffer_bytes` of its body are read ahead.
+        """
         for last in (False, True):
             token = None if request.anonymous else await self._bearer()
             with _translated():
@@ -154,6 +180,7 @@ class AsyncClient:
                     headers={**self._headers(token), **dict(request.headers)},
                     timeout=limits,
                     allow_redirects=False,
+                    read_bufsize=buffer_bytes,
                 )
             try:
                 refused = response.status == 401 and token is not None and self._gate is not None
@@ -186,7 +213,6 @@ class AsyncClient:
         if self._http is None:
             self._http = aiohttp.ClientSession(
                 headers={"User-Agent": self._agent},
-                read_bufsize=READ_BUFFER_BYTES,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._http

@@ -4,7 +4,7 @@ Plan and intend in one transaction (`prepare`), execute and record afterwards (`
 of `core.merge` and `core.safety`.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final
@@ -13,16 +13,29 @@ from relayfile.core import merge, paths
 from relayfile.mirror.guard import Guard
 from relayfile.mirror.local import Survey
 from relayfile.mirror.past import Decision
-from relayfile.mirror.ports import Changed, Disk, Done, Place, Refused, Remove, Result, SetAside, Step
+from relayfile.mirror.ports import (
+    Body,
+    Changed,
+    Disk,
+    Done,
+    Fetched,
+    Lost,
+    Place,
+    Refused,
+    Remove,
+    Result,
+    SetAside,
+    Step,
+    Unfit,
+)
 from relayfile.mirror.refusals import Refusal
 from relayfile.mirror.state import State
 from relayfile.mirror.trees import UNKNOWN, Agreement, LocalState, Node
-from relayfile.model import Digest, Stat, TreePath
+from relayfile.model import Digest, Stat, TreePath, Version
 
 BATCH_FILES: Final = 512
 BATCH_BYTES: Final = 8 * 1024 * 1024
 FETCH_FILES: Final = 512
-MISSING: Final = "the server no longer has this version; waiting for the later one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,7 @@ class Batch:
 class Tally:
     """What a batch achieved. `copies` are the conflict copies it made: new files, so there is an edit to push;
     `yielded` the files that made way for a folder, so what was refused below it is work again; `merged` those with
-    the edits of both sides, which are to push too.
+    the edits of both sides, which are to push too; `unfit` contents were not where they should be, and are wanted.
     """
 
     files: int = 0
@@ -52,6 +65,7 @@ class Tally:
     copies: int = 0
     yielded: int = 0
     merged: int = 0
+    unfit: int = 0
 
 
 class Apply:
@@ -59,7 +73,7 @@ class Apply:
 
     `bodies` are the contents at hand, by digest: inline ones of the batches just observed and those fetched; they
     are dropped once nothing more can be done with them, and fetched again if they turn out to be needed. `lost` are
-    digests the server does not have for us (R23).
+    those that cannot be had now, among them what the server does not have for us (R23).
     """
 
     def __init__(self, state: State, disk: Disk, guard: Guard, survey: Survey, host: str) -> None:
@@ -68,8 +82,8 @@ class Apply:
         self._guard = guard
         self._survey = survey
         self._host = host
-        self.bodies: dict[Digest, bytes] = {}
-        self.lost: set[Digest] = set()
+        self.bodies: dict[Digest, Body] = {}
+        self.lost: dict[Digest, Lost] = {}
 
     def prepare(self, fresh: Sequence[TreePath], now_s: float) -> Batch:
         """What to do next, decided and intended; what needs no disk is agreed already.
@@ -82,11 +96,13 @@ class Apply:
         choice = _Choice(self.bodies, self.lost, self._read, halted=halt is not None)
         self._choose(choice, fresh)
         self._state.trees.record(choice.agreed, (), now_s)
-        self._state.refusals.add([Refusal(path, "down", "missing", MISSING, lasting=False) for path in choice.lost])
+        self._state.refusals.add(
+            [Refusal(path, "down", why.code, why.reason, lasting=False) for path, why in choice.lost]
+        )
         self._state.past.note(
             [
                 *(Decision(one.path, "adopted", one.revision) for one in choice.agreed),
-                *(Decision(path, "refused_here", None, MISSING, "missing") for path in choice.lost),
+                *(Decision(path, "refused_here", None, why.reason, why.code) for path, why in choice.lost),
             ],
             now_s,
         )
@@ -103,6 +119,8 @@ class Apply:
                     copies.append((step.path, step.copy, node.revision))
         self._state.intents.place((step.path, step.version) for step in batch.steps if isinstance(step, Place))
         self._state.conflicts.set_aside(copies, now_s)
+        for digest in choice.spent:
+            del self.bodies[digest]
         return batch
 
     def carry_out(self, batch: Batch, now_s: float) -> Tally:
@@ -183,13 +201,16 @@ class Apply:
         removed: list[Digest] = []
         done: list[Decision] = []
         copied = {step.copy for step in batch.steps if isinstance(step, SetAside)}
-        files = size = copies = merged = 0
+        files = size = copies = merged = unfit = 0
         for step, node, result in zip(batch.steps, batch.nodes, results, strict=True):
             match result, step:
                 case Changed(path), _:
                     if path not in copied:  # a copy that this very batch made: its row says so from now on
                         self._survey.again[path] = "down"
                     done.append(Decision(path, "moved_meanwhile", node.revision))
+                case Unfit(path), _:
+                    done.append(Decision(path, "moved_meanwhile", node.revision))
+                    unfit += 1
                 case Refused(path, reason, lasting, code), _:
                     refusals.append(Refusal(path, "down", code, reason, lasting))
                     done.append(Decision(path, "refused_here", node.revision, reason, code))
@@ -219,7 +240,7 @@ class Apply:
         self._state.past.note(done, now_s)
         if removed:
             self._state.brake.let_through("local", removed)
-        return Tally(files + len(removed), size, copies, merged=merged)
+        return Tally(files + len(removed), size, copies, merged=merged, unfit=unfit)
 
     def _record_yields(self, batch: Batch, results: Sequence[Result], now_s: float) -> tuple[int, int]:
         """Base of what made way is "absent here"; how many did, and were set aside. The others stay listed.
@@ -262,8 +283,8 @@ class _Choice:
 
     def __init__(
         self,
-        bodies: Mapping[Digest, bytes],
-        missing: Container[Digest],
+        bodies: Mapping[Digest, Body],
+        missing: Mapping[Digest, Lost],
         read: Callable[[Node], bytes | None],
         *,
         halted: bool,
@@ -276,12 +297,14 @@ class _Choice:
         self.decided: list[tuple[Node, merge.Action]] = []
         self.agreed: list[Agreement] = []
         self.wants: dict[Digest, int] = {}
-        self.lost: list[TreePath] = []
+        self.lost: list[tuple[TreePath, Lost]] = []
+        self.spent: set[Digest] = set()
+        self._again = False
 
     @property
     def full(self) -> bool:
         """Whether the batch ends here (5-sync A.2)."""
-        return len(self.decided) >= BATCH_FILES or self._size >= BATCH_BYTES
+        return len(self.decided) >= BATCH_FILES or self._size >= BATCH_BYTES or self._again
 
     def consider(self, node: Node) -> None:
         """The row is decided: done in this batch, agreed without the disk, or left for a body or a person."""
@@ -299,15 +322,27 @@ class _Choice:
                 if not self._halted:
                     self.decided.append((node, action))
             case merge.Download(version) | merge.KeepBoth(version):
-                if version.size == 0 or version.digest in self._bodies:
+                if self._at_hand(version):
                     self.decided.append((node, action))
                     self._size += version.size
                 elif version.digest in self._missing:
-                    self.lost.append(node.path)
-                else:
-                    self.wants[version.digest] = version.size
+                    self.lost.append((node.path, self._missing[version.digest]))
             case _:  # only the record lags; or the way up is open once it does not
                 self.agreed.append(Agreement(node.path, node.revision, node.trees.remote))
+
+    def _at_hand(self, version: Version) -> bool:
+        """Whether there is a body for it in this batch; otherwise it is wanted, unless it cannot be had now."""
+        if version.size == 0:
+            return True
+        body = self._bodies.get(version.digest)
+        if version.digest in self.spent:
+            self._again = True  # it comes again, or in the next batch from where it lies by then
+            return False
+        if body is None and version.digest not in self._missing:
+            self.wants[version.digest] = version.size
+        if isinstance(body, Fetched):
+            self.spent.add(version.digest)
+        return body is not None
 
     def _merged(self, node: Node, action: merge.KeepBoth) -> merge.KeepBoth | merge.Combine | None:
         """Both edits in one where that can be; `action` where it cannot; None while one of the three is awaited."""
@@ -324,5 +359,6 @@ class _Choice:
         mine = self._read(node)
         if mine is None:
             return None
-        bodies = (self._bodies.get(base.digest, b""), mine, self._bodies.get(theirs.digest, b""))
-        return merge.combine(base, local, theirs, bodies) or action
+        before, there = self._bodies.get(base.digest, b""), self._bodies.get(theirs.digest, b"")
+        assert isinstance(before, bytes) and isinstance(there, bytes), "what can be merged is small"  # noqa: PT018
+        return merge.combine(base, local, theirs, (before, mine, there)) or action

@@ -20,6 +20,7 @@ from relayfile.model import EXECUTABLE, REGULAR, SYMLINK, Mode, Stat
 PRIVATE: Final = ".relay"
 STAGE: Final = "stage"
 TRASH: Final = "trash"
+PARTS: Final = "parts"
 _FOREIGN: Final = "it holds sign-ins or keys"
 MARKS: Final = {PRIVATE: "it is a mirror of its own", SECRETS_MARK: _FOREIGN}
 """What a folder below the root may hold that closes it to the mirror, and why it does (R33)."""
@@ -27,7 +28,7 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Beneath:
-    """Descriptors of the root, of `.relay`, and of its stage and trash, which exist and are private."""
+    """Descriptors of the root, of `.relay`, and of its stage, trash and parts, which exist and are private."""
 
     def __init__(
         self, directory: str, secret_places: Collection[tuple[int, int]] = (), *, workspace: str = "WORKSPACE"
@@ -70,7 +71,7 @@ class Beneath:
 
     def close(self) -> None:
         """No descriptor is left open."""
-        for descriptor in (self.stage, self.trash, self.private, self.root):
+        for descriptor in (*self._inner(), self.private, self.root):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 
@@ -90,8 +91,8 @@ class Beneath:
                 code="root_replaced",
                 hint=self._mount_again,
             )
-        if os.fstat(self.stage).st_nlink == 0 or os.fstat(self.trash).st_nlink == 0:
-            for descriptor in (self.stage, self.trash, self.private):
+        if any(os.fstat(descriptor).st_nlink == 0 for descriptor in self._inner()):
+            for descriptor in (*self._inner(), self.private):
                 os.close(descriptor)
             self._open_private()
 
@@ -162,10 +163,14 @@ class Beneath:
             at = below
         return at, touched
 
+    def _inner(self) -> tuple[int, int, int]:
+        return self.stage, self.trash, self.parts
+
     def _open_private(self) -> None:
         self.private = _private_folder(PRIVATE, 0o755, self.root)
         self.stage = _private_folder(STAGE, 0o700, self.private)
         self.trash = _private_folder(TRASH, 0o700, self.private)
+        self.parts = _private_folder(PARTS, 0o700, self.private)
         if os.fstat(self.stage).st_dev != self.dev:
             raise OSError(errno.EXDEV, "it is on another file system")
 

@@ -7,7 +7,7 @@ from relayfile.errors import Halted, LoginRequired, RelayfileError
 from relayfile.mirror.awaited import applied
 from relayfile.mirror.cycle import Report
 from relayfile.mirror.pace import Pace
-from relayfile.mirror.picture import Cause, Picture, StateWord
+from relayfile.mirror.picture import Cause, Picture, StateWord, Traffic
 from relayfile.mirror.ports import Clock, Trouble
 from relayfile.mirror.reader import Reader
 
@@ -20,7 +20,7 @@ class Board:
     """Holds what the engine posts, and tells whoever waits that something new hangs there.
 
     `failure` is the last turn that failed, `gone` why the workspace cannot be reached at all; None when all is well.
-    `paused`: a person wants nothing placed and nothing sent.
+    `traffic` is what was fetched so far. `paused`: a person wants nothing placed and nothing sent.
     """
 
     def __init__(self, clock: Clock, reader: Reader) -> None:
@@ -34,6 +34,7 @@ class Board:
         self.failing = False
         self.gone: RelayfileError | None = None
         self.paused = False
+        self.traffic = Traffic()
 
     def post(self, report: Report) -> None:
         """The report is what everyone sees now."""
@@ -118,6 +119,7 @@ class Board:
             last_error=self.failure,
             bootstrapping=not stream.observed_once,
             connection=reader.connection,
+            traffic=self.traffic,
             paused=self.paused,
         )
 

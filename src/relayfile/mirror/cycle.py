@@ -26,7 +26,7 @@ from relayfile.mirror.guard import Guard
 from relayfile.mirror.local import Survey
 from relayfile.mirror.measure import Pending
 from relayfile.mirror.past import Decision
-from relayfile.mirror.ports import Ports
+from relayfile.mirror.ports import Body, Lost, Ports
 from relayfile.mirror.proof import Proof
 from relayfile.mirror.refusals import Refusal
 from relayfile.mirror.resolve import PAUSED, Resolve, Ruling
@@ -56,7 +56,7 @@ class Gathered:
     hints: frozenset[TreePath] = frozenset()
     sweep: bool = False
     answer: Answer | None = None
-    bodies: Mapping[Digest, bytes | None] = field(default_factory=dict)
+    bodies: Mapping[Digest, Body | Lost] = field(default_factory=dict)
     said: tuple[Cursor, bytes] | None = None
     orders: Sequence[Order] = ()
     retry: bool = False
@@ -255,13 +255,14 @@ class Cycle:
                     self._begin_ticket(ticket)
             else:
                 ticket.edits = {one: what for one, what in ticket.edits.items() if state.measure.awaits(one, what)}
-        more = (
-            batch.full or bool(self._survey.again) or parcel.full or tally.copies + tally.yielded + tally.merged > 0
-        )
+        again = tally.copies + tally.yielded + tally.merged + tally.unfit
+        more = batch.full or bool(self._survey.again) or parcel.full or again > 0
         more = more or bool(parcel.settled) or resolved  # their paths waited for that; an edit to push
-        report, again = self._report(tally, now_s, more=more)
+        report, differs = self._report(tally, now_s, more=more)
+        if not report.stream.open:  # until then it may still be observed that a content is wanted
+            self._ports.parts.keep_only(state.measure.large())
         self._answer(gathered, report)
-        return Next(report, parcel, batch.wants, reread or again)
+        return Next(report, parcel, batch.wants, reread or differs)
 
     def _answer(self, gathered: Gathered, report: Report) -> None:
         """Whoever waits for a proof or an arrival knows how that stands after this turn."""
@@ -330,8 +331,8 @@ class Cycle:
         if gathered.begin is None and not gathered.sweep:
             self._survey.rescan(gathered.hints, now_s)
         for digest, body in gathered.bodies.items():
-            if body is None:
-                self._apply.lost.add(digest)
+            if isinstance(body, Lost):
+                self._apply.lost[digest] = body
             else:
                 self._apply.bodies[digest] = body
         if gathered.said is not None:

@@ -46,6 +46,7 @@ from relayfile.mirror.engine import Engine
 from relayfile.mirror.event import Event
 from relayfile.mirror.lease import Lease
 from relayfile.mirror.outside import StateFile
+from relayfile.mirror.parts import LocalParts
 from relayfile.mirror.picture import Progress
 from relayfile.mirror.ports import Ports, Trouble
 from relayfile.mirror.registry import Record
@@ -137,6 +138,7 @@ async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -
             ports = Ports(
                 clock=_SystemClock(),
                 disk=disk,
+                parts=LocalParts(beneath),
                 scanner=LocalScanner(beneath, time.time),
                 watcher=watcher,
                 api=_WorkspaceApi(client, record.workspace),
@@ -385,6 +387,9 @@ class _WorkspaceApi:
 
     def blobs(self, digests: Sequence[Digest]) -> AsyncIterator[tuple[Digest, bytes | None]]:
         return push.blobs(self._client, self._workspace, digests)
+
+    def blob(self, digest: Digest, start: int) -> AsyncIterator[tuple[int, bytes]]:
+        return self._client.pieces(api.blob(self._workspace, digest, start))
 
     async def digest(self) -> tuple[Cursor, Digest]:
         told = await self._client.call(api.digest(self._workspace))

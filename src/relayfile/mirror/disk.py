@@ -17,12 +17,14 @@ from relayfile.core.paths import is_own, left_out
 from relayfile.errors import Halted, Unavailable
 from relayfile.mirror import kernel
 from relayfile.mirror.beneath import PRIVATE, Beneath, look, mode_of, stat_of, untouched
-from relayfile.mirror.ports import CLOSED, Changed, Done, Place, Refused, Remove, Result, SetAside, Step
+from relayfile.mirror.parts import put_back
+from relayfile.mirror.ports import CLOSED, Changed, Done, Place, Refused, Remove, Result, SetAside, Step, Unfit
 from relayfile.mirror.stage import (
     FILLING,
     READY,
     Label,
     Staged,
+    UnfitError,
     content_digest,
     fill,
     leftovers,
@@ -119,12 +121,15 @@ class LocalDisk:
             elif label.displaces == state_token(found):
                 self._trash.keep(folder, name, found, path or TreePath(label.basename))
             elif content_digest(folder, name) == label.digest:
-                os.unlink(name, dir_fd=folder)
+                put_back(self._beneath, folder, name, label.digest)
             else:
                 copies.append(self._trash.copy_out(folder, name, path or _as_path(label.basename)))
             self._reach("settled")
 
-        leftovers(self._beneath.stage, settle)
+        def drop(folder: int, name: str, label: Label | None) -> None:
+            put_back(self._beneath, folder, name, label.digest if label else None)
+
+        leftovers(self._beneath.stage, settle, drop)
         kernel.sync_file_system(self._beneath.root)
         return copies
 
@@ -167,7 +172,9 @@ class _Batch:
                 self.results[index] = Refused(step.path, fault, lasting=True)
             elif isinstance(step, Place):
                 try:
-                    self._staged[index] = fill(self._folder, step, now_ns, durably=self._durably)
+                    self._staged[index] = fill(self._folder, step, now_ns, self._beneath, durably=self._durably)
+                except UnfitError:
+                    self.results[index] = Unfit(step.path)
                 except OSError as error:
                     self.results[index] = _refused(step.path, error)
                     full = error if error.errno in _FULL else None
@@ -182,7 +189,7 @@ class _Batch:
 
     def _refuse_what_depends(self, steps: Sequence[Step]) -> None:
         """A file is not taken away when what should come in its place cannot: it would look deleted by its owner."""
-        refused = {result.path: result for result in self.results.values() if isinstance(result, Refused)}
+        refused = {one.path: one for one in self.results.values() if isinstance(one, Refused | Unfit)}
         coming = {step.path: index for index, step in enumerate(steps) if isinstance(step, Place)}
         for index, step in enumerate(steps):
             if not isinstance(step, Place) and index < coming.get(step.path, -1) and step.path in refused:
@@ -227,8 +234,8 @@ class _Batch:
             return _refused(step.path, error)
         finally:
             # still in the stage, so it was not published: it is our own content and may go
-            if staged is not None and self._lies_in_stage(staged):
-                os.unlink(staged.name, dir_fd=self._folder)
+            if staged is not None and isinstance(step, Place) and self._lies_in_stage(staged):
+                put_back(self._beneath, self._folder, staged.name, step.version.digest)
 
     def _lies_in_stage(self, staged: Staged) -> bool:
         found = look(staged.name, self._folder)
@@ -397,7 +404,7 @@ def _bad_target(step: Place) -> str | None:
     Its target must stay inside the mirror: `..` only in front, and no more of them than the link's folder is deep. As
     that holds for every link we make, it also holds for paths through several of them.
     """
-    target = step.body
+    target = step.body if isinstance(step.body, bytes) else b""
     if not target or b"\0" in target or len(target) > _LINK_TARGET_BYTES:
         return "its link target is none"
     parts = target.split(b"/")

@@ -18,7 +18,8 @@ from relayfile.mirror.board import Board
 from relayfile.mirror.courier import Courier
 from relayfile.mirror.cycle import Cycle, Gathered, Next, Order
 from relayfile.mirror.events import Events
-from relayfile.mirror.inbox import Due, Errand, Inbox, load, run_errand
+from relayfile.mirror.fetch import Fetch
+from relayfile.mirror.inbox import Due, Inbox
 from relayfile.mirror.picture import Cause, Picture
 from relayfile.mirror.ports import Head, Ports
 from relayfile.mirror.proof import comparable
@@ -60,9 +61,7 @@ class Engine:
         self._pushes: Courier[Parcel, Outcomes] = Courier(
             lambda parcel: ports.api.push(parcel.pushes), ports.clock, ports.chance, self._wake
         )
-        self._bodies: Courier[Errand, Errand] = Courier(
-            lambda errand: run_errand(errand, ports.api.blobs), ports.clock, ports.chance, self._wake
-        )
+        self._fetch = Fetch(ports, self._wake)
         self._proofs: Courier[float, Head] = Courier(
             lambda _: ports.api.digest(), ports.clock, ports.chance, self._wake
         )
@@ -75,7 +74,7 @@ class Engine:
             ("feed", self._reader.run()),
             ("watch", self._watch()),
             ("push", self._pushes.run()),
-            ("fetch", self._bodies.run()),
+            *self._fetch.jobs(),
             ("proof", self._proofs.run()),
             ("pulse", self._pulse()),
         ]
@@ -128,8 +127,8 @@ class Engine:
     def hold(self, *, paused: bool) -> None:
         """From the next turn on nothing is placed or sent; or all of it goes on."""
         self._board.paused = paused
-        for courier in (self._pushes, self._bodies):
-            courier.hold(held=paused)
+        self._pushes.hold(held=paused)
+        self._fetch.hold(held=paused)
         self._wake.set()
 
     async def resolve(self, copy: TreePath, keep: Keep) -> Settlement:
@@ -213,6 +212,7 @@ class Engine:
 
     def _gather(self) -> Gathered:
         inbox, now_s = self._inbox, self._ports.clock.monotonic()
+        self._board.traffic = self._fetch.traffic
         self._board.pace.turn(now_s)
         batches: list[Batch] = []
         reset: Literal["expired", "view"] | None = None
@@ -231,7 +231,6 @@ class Engine:
                 self._due.log_s = now_s + RETRY_GONE_S
         self._hurry()
         answer = self._pushes.take()
-        fetched = self._bodies.take()
         proof = self._proofs.take()
         said = proof[1] if proof is not None and isinstance(proof[1], tuple) else None
         for ticket in inbox.tickets:
@@ -245,7 +244,7 @@ class Engine:
             hints=frozenset(inbox.hints),
             sweep=inbox.sweep,
             answer=answer,
-            bodies={} if fetched is None else {one: fetched[0].bodies.get(one) for one in fetched[0].digests},
+            bodies=self._fetch.take(),
             said=said,
             orders=tuple(inbox.orders),
             retry=self._due.refused_s is not None and self._due.refused_s <= now_s,
@@ -273,8 +272,7 @@ class Engine:
             self._reader.read_from(report.stream.cursor, report.stream.start)
         if done.parcel.pushes:
             self._pushes.send(done.parcel)
-        if done.wants and self._bodies.parcel is None:
-            self._bodies.send(Errand(load(done.wants, TURN_CHANGES, TURN_BYTES)))
+        self._fetch.send(done.wants)
         if self._proofs.parcel is None and any(ticket.head is None for ticket in self._inbox.tickets):
             self._proofs.send(now_s)
         waiting = bool(report.halts) or any(not one.lasting for one in report.refused)
@@ -299,7 +297,7 @@ class Engine:
         was_live, self._inbox.live = self._inbox.live, self._reader.connection == "live"
         if self._inbox.live and not was_live:
             self._pushes.hurry()
-            self._bodies.hurry()
+            self._fetch.hurry()
             self._proofs.hurry()
 
     async def _save_cycles(self) -> None:

@@ -1,12 +1,12 @@
-"""What the engine keeps between two turns: messages left for it, errands, and when to look again. No decisions."""
+"""What the engine keeps between two turns: messages left for it, and when to look again. No decisions."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from relayfile.mirror.awaited import Awaited
 from relayfile.mirror.cycle import Order, Ticket
-from relayfile.model import Digest, TreePath
+from relayfile.model import TreePath
 
 RETRY_REFUSED_S: Final = 5.0
 LONGEST_REFUSED_S: Final = 60.0
@@ -55,36 +55,3 @@ class Due:
         elif self.refused_s is None or tried:
             self.refused_s = now_s + self.refused_pause_s
             self.refused_pause_s = min(LONGEST_REFUSED_S, self.refused_pause_s * 2)
-
-
-@dataclass(slots=True)
-class Errand:
-    """Bodies to fetch, and those that came already: a cut answer is not asked for again from its beginning."""
-
-    digests: list[Digest]
-    bodies: dict[Digest, bytes | None] = field(default_factory=dict)
-
-
-async def run_errand(
-    errand: Errand, blobs: Callable[[Sequence[Digest]], AsyncIterator[tuple[Digest, bytes | None]]]
-) -> Errand:
-    """Every body of the errand came, or is known to be missing; those that came before a failure stay.
-
-    Raises:
-        RelayfileError: as `blobs`.
-    """
-    async for digest, body in blobs([digest for digest in errand.digests if digest not in errand.bodies]):
-        errand.bodies[digest] = body
-    return errand
-
-
-def load(wants: Mapping[Digest, int], most_files: int, most_bytes: int) -> list[Digest]:
-    """As much of what is wanted as one errand brings: what one turn can place."""
-    chosen: list[Digest] = []
-    size = 0
-    for digest, size_bytes in wants.items():
-        if chosen and (size + size_bytes > most_bytes or len(chosen) >= most_files):
-            break
-        chosen.append(digest)
-        size += size_bytes
-    return chosen

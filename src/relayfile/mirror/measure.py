@@ -40,6 +40,13 @@ class Measure:
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
 
+    def large(self) -> set[Digest]:
+        """The large contents that are to be brought down, also those that were refused for now."""
+        rows = self._db.execute(
+            f"SELECT r_digest FROM node INDEXED BY node_large WHERE {DOWN} AND r_size > 1048576"  # noqa: S608 - ours
+        )
+        return {Digest(raw) for (raw,) in rows}
+
     def pending(self) -> Pending:
         """How much lies between the trees now. Costs what is pending, not what is there."""
         waited_for = "NOT EXISTS (SELECT 1 FROM refused WHERE refused.path = node.path AND side = '{}' AND lasting)"

@@ -39,6 +39,18 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """Contents since the daemon began: fetched by their digest, in so many bytes; copied from what lay on this disk
+    already; and damaged on their way, so that they were thrown away.
+    """
+
+    fetched: int = 0
+    fetched_bytes: int = 0
+    reused: int = 0
+    damaged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A mirror at one moment.
 
@@ -67,4 +79,5 @@ class Picture:
     last_error: Cause | None = None
     bootstrapping: bool = False
     connection: str = "connecting"
+    traffic: Traffic = field(default_factory=Traffic)
     paused: bool = False

@@ -5,7 +5,7 @@ that the same engine runs in the daemon and, by the million, in a simulation. Ea
 protocol says what is true when a call returns.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
@@ -14,6 +14,29 @@ from relayfile.client.push import Outcome, Push
 from relayfile.model import Cursor, Digest, Stat, TreePath, Version
 
 T = TypeVar("T")
+
+# ---------------------------------------------------------------------------------------------------- contents
+
+LARGE_BYTES: Final = 1_048_576
+"""A content with more bytes than this is never whole in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The content lies whole, and checked against its digest, in the mirror's `Parts`. It can be placed once."""
+
+
+Body: TypeAlias = bytes | Fetched
+"""Where a content is that is to be placed: in memory, or on the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A content that cannot be had now, for a `reason` a person can read."""
+
+    code: str
+    reason: str
+
 
 # ---------------------------------------------------------------------------------------------- steps on the disk
 
@@ -27,7 +50,7 @@ class Place:
 
     path: TreePath
     version: Version
-    body: bytes
+    body: Body
     expected: Stat | None
 
 
@@ -89,7 +112,14 @@ class Refused:
 CLOSED: Final = "closed"
 
 
-Result: TypeAlias = Done | Changed | Refused
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Nothing was done: the content is not, or is no longer, where the step said. It is to be fetched."""
+
+    path: TreePath
+
+
+Result: TypeAlias = Done | Changed | Refused | Unfit
 
 # ------------------------------------------------------------------------------------- what a scan says of a path
 
@@ -175,6 +205,27 @@ class Disk(Protocol):
         """
 
 
+class Parts(Protocol):
+    """Large contents on their way here, each whole or its beginning, on the mirror's own file system.
+
+    They survive the process. Every method blocks and is called in `run_blocking`, one at a time.
+    """
+
+    def begin(self, digest: Digest, size: int) -> int | Lost:
+        """How many bytes of it lie there; or why the disk does not take the rest, and then none is kept."""
+
+    def append(self, digest: Digest, at: int, piece: bytes) -> Lost | None:
+        """The piece lies there too, behind `at` bytes; or why not, and then none of the content is kept."""
+
+    def verify(self, digest: Digest) -> Iterator[int | bool]:
+        """Whether what lies there is that content, last; before, how much was read, again and again. What is not is
+        gone.
+        """
+
+    def keep_only(self, wanted: Container[Digest]) -> None:
+        """What lies there of other contents is gone."""
+
+
 class Known(Protocol):
     """What the mirror last knew of local files."""
 
@@ -226,6 +277,9 @@ class Api(Protocol):
     def blobs(self, digests: Sequence[Digest]) -> AsyncIterator[tuple[Digest, bytes | None]]:
         """As `client.push.blobs`."""
 
+    def blob(self, digest: Digest, start: int) -> AsyncIterator[tuple[int, bytes]]:
+        """As `AsyncClient.pieces` of `client.api.blob`."""
+
     async def digest(self) -> Head:
         """The head of the log now, and the tree digest of exactly there."""
 
@@ -259,6 +313,7 @@ class Ports:
 
     clock: Clock
     disk: Disk
+    parts: Parts
     scanner: Scanner
     watcher: Watcher
     api: Api

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.local import Survey
-from relayfile.mirror.ports import Changed, Disk, Done, Found, Missing, Place, Refused, Remove
+from relayfile.mirror.ports import Changed, Disk, Done, Found, Missing, Place, Refused, Remove, Unfit
 from relayfile.mirror.state import State
 from relayfile.mirror.trees import UNKNOWN, LocalState
 from relayfile.model import Digest, TreePath, Version
@@ -102,7 +102,7 @@ class Resolve:
                     self._survey.unstable.add(path)
                 case Done(path, stat) if stat is not None:
                     self._state.trees.see([Found(path, stat, version.digest)], now_s)
-                case Changed():
+                case Changed() | Unfit():
                     return _CHANGED
                 case Refused(reason=reason):
                     return Settlement("refused", reason)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from relayfile.mirror.beneath import look, mode_of, names, stat_of
-from relayfile.mirror.ports import Place
+from relayfile.mirror.beneath import Beneath, look, mode_of, names, stat_of
+from relayfile.mirror.ports import Fetched, Place
 from relayfile.model import SYMLINK, Digest, Stat, TreePath
 
 FILLING: Final = "filling-"
@@ -76,24 +76,30 @@ def parsed(name: str) -> Label | None:
         return None
 
 
-def fill(folder: int, step: Place, now_ns: int, *, durably: bool) -> Staged:
+class UnfitError(Exception):
+    """The content of a step is not where the step says."""
+
+
+def fill(folder: int, step: Place, now_ns: int, beneath: Beneath, *, durably: bool) -> Staged:
     """The content of `step` lies in `folder`, with its mode and times set for good.
 
     Durable: the content, with `durably`; otherwise the caller syncs the file system.
 
     Raises:
         OSError: among others ENOSPC. Nothing is left in `folder` then.
+        UnfitError: nor then.
     """
     name = label(step)
     times = (now_ns - _BACKDATED_NS,) * 2
     try:
         if step.version.mode == SYMLINK:
+            assert isinstance(step.body, bytes), "a target is short"
             os.symlink(step.body, os.fsencode(name), dir_fd=folder)
             os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         else:
-            found = _filled(folder, name, step, times, durably=durably)
-    except OSError:
+            found = _filled(folder, name, step, times, beneath, durably=durably)
+    except (OSError, UnfitError):
         with contextlib.suppress(OSError):
             os.unlink(name, dir_fd=folder)
         raise
@@ -102,15 +108,13 @@ def fill(folder: int, step: Place, now_ns: int, *, durably: bool) -> Staged:
     return Staged(name, staged)
 
 
-def _filled(folder: int, name: str, step: Place, times: tuple[int, int], *, durably: bool) -> os.stat_result:
-    wanted = 0o777 if step.version.mode == "755" else 0o666
-    descriptor = os.open(
-        name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, wanted, dir_fd=folder
-    )
+def _filled(
+    folder: int, name: str, step: Place, times: tuple[int, int], beneath: Beneath, *, durably: bool
+) -> os.stat_result:
+    descriptor = _begun(folder, name, step, beneath)
     try:
-        left = memoryview(step.body)
-        while left:
-            left = left[os.write(descriptor, left) :]
+        if isinstance(step.body, bytes):
+            write_all(descriptor, step.body)
         os.utime(descriptor, ns=times)
         found = os.fstat(descriptor)
         if mode_of(found) != step.version.mode:  # a umask without x, or a file system that invents it
@@ -121,6 +125,30 @@ def _filled(folder: int, name: str, step: Place, times: tuple[int, int], *, dura
         return found
     finally:
         os.close(descriptor)
+
+
+def _begun(folder: int, name: str, step: Place, beneath: Beneath) -> int:
+    """A descriptor of the staged file: a new one, or that which the content came in."""
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    wanted = 0o777 if step.version.mode == "755" else 0o666
+    if not isinstance(step.body, Fetched):
+        return os.open(name, flags | os.O_CREAT | os.O_EXCL, wanted, dir_fd=folder)
+    try:
+        os.rename(step.version.digest.hex(), name, src_dir_fd=beneath.parts, dst_dir_fd=folder)
+    except FileNotFoundError as error:
+        raise UnfitError from error
+    descriptor = os.open(name, flags, dir_fd=folder)
+    found = os.fstat(descriptor)
+    if step.version.mode == "755":  # who may read it may execute it, as the umask would have it
+        os.fchmod(descriptor, found.st_mode | (found.st_mode & 0o444) >> 2)
+    return descriptor
+
+
+def write_all(descriptor: int, body: bytes) -> None:
+    """All of `body` is written."""
+    left = memoryview(body)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def content_digest(folder: int, name: str) -> Digest:
@@ -139,10 +167,15 @@ def content_digest(folder: int, name: str) -> Digest:
     return Digest(content.digest())
 
 
-def leftovers(stage: int, each: Callable[[int, str, Label | None], None]) -> None:
-    """`each(folder, name, label)` was called for everything an unclean end left published or displaced.
+def leftovers(
+    stage: int,
+    each: Callable[[int, str, Label | None], None],
+    unpublished: Callable[[int, str, Label | None], None],
+) -> None:
+    """`each(folder, name, label)` was called for everything an unclean end left published or displaced, and
+    `unpublished` for what was never published.
 
-    Folders whose content was never published are emptied unread; folders that are empty afterwards are gone.
+    Folders that are empty afterwards are gone.
     """
     for name in names(stage):
         found = look(name, stage)
@@ -154,10 +187,7 @@ def leftovers(stage: int, each: Callable[[int, str, Label | None], None]) -> Non
         folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=stage)
         try:
             for entry in names(folder):
-                if name.startswith(FILLING):
-                    os.unlink(entry, dir_fd=folder)
-                else:
-                    each(folder, entry, parsed(entry))
+                (unpublished if name.startswith(FILLING) else each)(folder, entry, parsed(entry))
         finally:
             os.close(folder)
         with contextlib.suppress(OSError):  # something could not be settled: it stays for the next time

@@ -66,6 +66,12 @@ def fragment(
         engine_starts=picture.engine_starts,
         cycles=picture.cycles,
         cycles_cancelled=picture.cycles_cancelled,
+        traffic=control.Traffic(
+            fetched=picture.traffic.fetched,
+            fetched_bytes=picture.traffic.fetched_bytes,
+            reused=picture.traffic.reused,
+            damaged=picture.traffic.damaged,
+        ),
         last_error=None if picture.last_error is None else picture.last_error.sentence,
         progress=progress(picture.progress),
         notices=list(notices),

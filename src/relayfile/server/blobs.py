@@ -26,6 +26,13 @@ MAX_FRAME_BODY_BYTES: Final = 32 * 1024 * 1024
 _AT_ONCE: Final = 64
 _AT_ONCE_BYTES: Final = 4 * 1024 * 1024
 
+
+class _Large(FileResponse):
+    """A file piece by piece, whole or a range of it."""
+
+    chunk_size = 512 * 1024
+
+
 _request = msgspec.json.Decoder(data.BlobsRequest)
 
 
@@ -68,9 +75,10 @@ class Blobs:
             return None if size else b""
 
         body = await self.database.read(query)
+        tag = f'"{digest.hex()}"'  # what a digest names never changes
         if body is None:
-            return FileResponse(self.folder.path(digest), media_type=data.BINARY_CONTENT_TYPE)
-        return part_of(body, request.headers.get("range"))
+            return _Large(self.folder.path(digest), headers={"ETag": tag}, media_type=data.BINARY_CONTENT_TYPE)
+        return part_of(body, tag, request.headers)
 
     async def _frames(self, access: Access, digests: list[Digest]) -> AsyncIterator[bytes]:
         left = digests

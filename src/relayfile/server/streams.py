@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from starlette.requests import Request
@@ -39,10 +39,12 @@ async def _gzipped(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield packer.flush()
 
 
-def part_of(body: bytes, asked: str | None) -> Response:
-    """The whole body, or the one range of it that the `Range` header asks for (RFC 9110, 14)."""
-    found = _RANGE.fullmatch(asked.strip()) if asked else None
-    headers = {"Accept-Ranges": "bytes"}
+def part_of(body: bytes, tag: str, asked: Mapping[str, str]) -> Response:
+    """The whole body, or the one range of it that the headers of the request ask for (RFC 9110, 13.1.5 and 14)."""
+    found = _RANGE.fullmatch(asked["range"].strip()) if "range" in asked else None
+    if asked.get("if-range", tag) != tag:
+        found = None
+    headers = {"Accept-Ranges": "bytes", "ETag": tag}
     if found is None or not (found[1] or found[2]):
         return Response(body, 200, headers, data.BINARY_CONTENT_TYPE)
     first = int(found[1]) if found[1] else max(0, len(body) - int(found[2]))

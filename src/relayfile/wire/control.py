@@ -207,6 +207,15 @@ class Account(TypedDict):
     next: str
 
 
+class Traffic(TypedDict):
+    """As `picture.Traffic`."""
+
+    fetched: int
+    fetched_bytes: int
+    reused: int
+    damaged: int
+
+
 class Fragment(TypedDict):
     """One mirror in `status --json`. `login` is the sign-in behind it, in the words of `core.session.as_fields`."""
 
@@ -233,6 +242,7 @@ class Fragment(TypedDict):
     engine_starts: int
     cycles: int
     cycles_cancelled: int
+    traffic: Traffic
     last_error: str | None
     progress: Progress | None
     notices: Sequence[str]

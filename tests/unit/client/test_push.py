@@ -6,10 +6,11 @@ import json
 import pytest
 from aiohttp import web
 
+from relayfile.client import api
 from relayfile.client import push as module
 from relayfile.client.push import Conflict, Push, Refused, Stored, blobs, push
-from relayfile.client.transport_async import AsyncClient
-from relayfile.errors import NotFound, Unavailable
+from relayfile.client.transport_async import PIECE_BYTES, AsyncClient
+from relayfile.errors import NotFound, ProtocolMismatch, Unavailable
 from relayfile.model import Digest, TreePath
 from relayfile.wire import delta
 from scripted import Scripted, Tickets, error
@@ -205,19 +206,48 @@ async def test_each_body_comes_once_and_an_unknown_one_is_none():
     assert found == {known: b"one", unknown: None}
 
 
-async def test_a_body_too_large_for_a_frame_comes_in_parts(monkeypatch):
-    monkeypatch.setattr(module, "PART_BYTES", 1000)
-    body = bytes(range(256)) * 10
+async def test_a_body_that_fits_no_frame_is_none():
+    big = digest(b"big")
+    assert await fetched([big], {BLOBS: stream_of({})}) == {big: None}
 
-    async def part(request):
-        start, end = (int(number) for number in request.headers["Range"].removeprefix("bytes=").split("-"))
-        piece = body[start : end + 1]
-        headers = {"Content-Range": f"bytes {start}-{start + len(piece) - 1}/{len(body)}"}
-        return web.Response(status=206, body=piece, headers=headers)
 
+def ranges_of(body, asked, *, etag=True):
+    """Answers as a server does that knows ranges; without `etag` as one that takes the content for another by now."""
+
+    async def answer(request):
+        asked.append((request.headers.get("Range"), request.headers.get("If-Range")))
+        start = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        if start >= len(body):
+            return web.Response(status=416)
+        if not start or not etag:
+            return web.Response(body=body, content_type="application/octet-stream")
+        headers = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+        return web.Response(status=206, body=body[start:], headers=headers, content_type="application/octet-stream")
+
+    return answer
+
+
+async def pieces(answer, body, start):
     big = digest(body)
-    found = await fetched([big], {BLOBS: stream_of({}), f"GET /v1/workspaces/rw_1/fs/blob/{big.hex()}": part})
-    assert found == {big: body}
+    routes = {f"GET /v1/workspaces/rw_1/fs/blob/{big.hex()}": answer}
+    async with Scripted(routes) as server, AsyncClient(server.url, Tickets()) as client:
+        return [one async for one in client.pieces(api.blob("rw_1", big, start))]
+
+
+@pytest.mark.parametrize(("start", "etag", "first"), [(0, True, 0), (700_000, True, 700_000), (700_000, False, 0)])
+async def test_a_large_body_comes_in_pieces_from_where_it_was_cut(start, etag, first):
+    body, asked = bytes(range(256)) * 5000, []
+    found = await pieces(ranges_of(body, asked, etag=etag), body, start)
+    assert max(len(piece) for _, piece in found) <= PIECE_BYTES
+    assert b"".join(piece for _, piece in found) == body[first:]
+    assert [at for at, _ in found] == [first + sum(len(one) for _, one in found[:n]) for n in range(len(found))]
+    tag = f'"{digest(body).hex()}"'
+    assert asked == [(f"bytes={start}-", tag) if start else (None, None)]
+
+
+async def test_a_body_that_has_no_byte_there_is_refused_for_good():
+    with pytest.raises(ProtocolMismatch):
+        await pieces(ranges_of(b"abc", []), b"abc", 3)
 
 
 async def test_a_body_that_does_not_fit_its_digest_is_not_used():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from relayfile.mirror.fetch import MISSING
 from relayfile.mirror.ports import Refused
 from simulation.world import Died, SimDisk, SimMirror, SimServer, path
 
@@ -373,7 +374,7 @@ def test_a_version_the_server_no_longer_has_is_waited_out(mirror, server):
     server.bodies[server.nodes[path("a")][1].digest] = body
     mirror.turn()
     done = mirror.turn(batches=server.delta(mirror.last.report.stream.cursor, None))
-    mirror.turn(bodies=dict.fromkeys(done.wants))
+    mirror.turn(bodies=dict.fromkeys(done.wants, MISSING))
     assert [one.code for one in mirror.last.report.refused] == ["missing"]
     server.write("a", b"y")
     mirror.run()
