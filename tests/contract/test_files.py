@@ -147,3 +147,10 @@ def test_a_mode_that_no_file_has_is_refused_by_every_door_and_alone(client, mode
         assert (each.status, each.json["code"]) == (400, "invalid_content")
         assert str(mode)[:40] in each.json["message"]
     assert client.ask("GET", "fs/file?path=/a").status == 404
+
+
+@pytest.mark.parametrize(("body", "encoding"), [("ä".encode() * 700_000, ""), (b"\xff" * 1_400_000, "base64")])
+def test_a_large_raw_stream_is_text_where_all_of_it_is(client, body, encoding):
+    headers = {"Content-Type": "application/octet-stream", "If-Match": "0"}
+    assert client.ask("PUT", "fs/file?path=/big", raw=body, headers=headers).status == 202
+    assert client.ask("GET", "fs/file?path=/big").json.get("encoding", "") == encoding

@@ -1,12 +1,9 @@
 """Files larger than a daemon may hold in memory, with real processes."""
 
-import contextlib
 import hashlib
 import os
 import signal
 from pathlib import Path
-
-import pytest
 
 from waiting import until
 
@@ -38,38 +35,36 @@ def digest_of(file):
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-@pytest.fixture
-def large(server, machine, place):
-    """The digest of a large file that the workspace `w` holds at `/large.bin`; no mirror has it."""
-    workspace = machine.run("workspace", "create", "w", "--json").json["workspaceId"]
-    file = place / "large.bin"
-    digest = make_large(file)
-    observer = server.observer()
-    headers = {"Content-Type": "application/octet-stream", "If-Match": "0", "Content-Length": str(SIZE)}
-    with contextlib.closing(observer), file.open("rb") as raw:
-        observer.ok("PUT", f"/v1/workspaces/{workspace}/fs/file?path=/large.bin", raw=raw, headers=headers)
-    file.unlink()
-    return digest
+def test_a_large_file_goes_up_and_comes_down_after_a_kill_in_bounded_memory(server, new_machine, place):
+    """Defends M23 and M24: the second daemon is sent only what the first one did not get, and none holds it whole."""
+    one, other = new_machine(), new_machine()
+    one.login(server)
+    other.login(server)
+    one.run("workspace", "create", "w")
+    root = place / "one"
+    one.run("mount", "w", root)
+    sender = one.until_live(root)["pid"]
+    assert server.process is not None
+    idle, idle_server = peak_bytes(sender), peak_bytes(server.process.pid)
 
+    large = make_large(root / "large.bin")
+    seen = one.until_mirror(root, lambda now: now["equal"] and now["observed"], within_s=120, what="it went up")
+    assert seen["observed"] == 1, "once, and not while it was being written"
+    assert peak_bytes(sender) - idle < OVER_IDLE
 
-def test_a_large_file_comes_down_after_a_kill_and_in_bounded_memory(server, machine, place, large):
-    """Defends M23: the second daemon is sent only what the first one did not get."""
-    machine.run("workspace", "create", "empty")
-    machine.run("mount", "empty", place / "idle")
-    idle = peak_bytes(machine.until_live(place / "idle")["pid"])
-    machine.run("stop", place / "idle")
-    root = place / "root"
+    root = place / "other"
     part = root / ".relay" / "parts" / large
-    machine.run("mount", "w", root)
+    other.run("mount", "w", root)
     until(lambda: part.exists() and part.stat().st_size >= SIZE // 4, within_s=60, what="a part of it is there")
-    os.kill(machine.daemons()[0], signal.SIGKILL)
-    until(lambda: not machine.daemons(), within_s=20, what="the daemon is gone")
+    os.kill(other.daemons()[0], signal.SIGKILL)
+    until(lambda: not other.daemons(), within_s=20, what="the daemon is gone")
     held = part.stat().st_size
     assert SIZE // 4 <= held < SIZE, "it was killed in the middle"
 
-    machine.run("mount", "w", root)
-    seen = machine.until_live(root, within_s=120)
+    other.run("mount", "w", root)
+    seen = other.until_live(root, within_s=120)
     assert digest_of(root / "large.bin") == large
     assert 0 < seen["traffic"]["fetched_bytes"] <= SIZE - held
     assert not list(part.parent.iterdir())
     assert peak_bytes(seen["pid"]) - idle < OVER_IDLE
+    assert peak_bytes(server.process.pid) - idle_server < OVER_IDLE

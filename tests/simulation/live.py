@@ -89,7 +89,7 @@ class LiveApi:
         await self._request()
         if self.push_fails:
             raise self.push_fails.pop(0)
-        outcomes = self.server.push(pushes)
+        outcomes = await self.server.receive(pushes)
         self.announce()
         return outcomes
 

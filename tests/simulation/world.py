@@ -4,13 +4,14 @@ They keep the contracts of `mirror.ports` to the letter and nothing more, so tha
 mirror's own.
 """
 
+import asyncio
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
 from relayfile.client.feed import Batch
-from relayfile.client.push import Conflict, Outcome, Push, Stored
+from relayfile.client.push import Conflict, Large, Outcome, Push, Stored, Torn, TornError
 from relayfile.core import digest as tree_digest
 from relayfile.core.merge import ancestors
 from relayfile.mirror.cycle import Cycle, Gathered, Next
@@ -43,6 +44,11 @@ from relayfile.model import Change, Cursor, Delete, Digest, Put, Stat, TreePath,
 
 class Died(BaseException):
     """The process was killed here. Not an Exception: nothing may catch it."""
+
+
+async def at_once(work):
+    """`ports.RunBlocking` in place."""
+    return work()
 
 
 def path(text: str) -> TreePath:
@@ -80,6 +86,7 @@ class SimDisk:
     before_execute: list = field(default_factory=list)
     before_each: list = field(default_factory=list)
     before_reread: list = field(default_factory=list)
+    before_piece: list = field(default_factory=list)
     unreadable: set[TreePath] = field(default_factory=set)
     parts: dict[Digest, bytes] = field(default_factory=dict)
     room: int = 1 << 40
@@ -161,6 +168,18 @@ class SimDisk:
         self._live()
         held = self.files.get(at)
         return held[0] if held and held[1] == expected else None
+
+    def pieces(self, at: TreePath, expected: Stat, digest: Digest) -> Iterator[bytes | None]:
+        self._live()
+        body = self.read(at, expected)
+        if body is None or digest_of(body) != digest:
+            yield None
+            return
+        for first in range(0, len(body), LARGE_BYTES):
+            for user in self.before_piece:
+                user(at, first)
+            there = self.files.get(at)
+            yield body[first : first + LARGE_BYTES] if there and there[1] == expected else None
 
     def recover(self, placing: Mapping[TreePath, Version]) -> list[TreePath]:
         return []
@@ -292,7 +311,20 @@ class SimServer:
         return batches
 
     def push(self, pushes: Sequence[Push]) -> list[Outcome]:
-        return [self._push(one) for one in pushes]
+        return asyncio.run(self.receive(pushes))
+
+    async def receive(self, pushes: Sequence[Push]) -> list[Outcome]:
+        return [await self._received(one) for one in pushes]
+
+    async def _received(self, one: Push) -> Outcome:
+        if isinstance(one.body, Large):
+            try:
+                whole = b"".join([piece async for piece in one.body.pieces()])
+            except TornError:
+                return Torn(one.path)
+            assert len(whole) == one.body.size
+            one = replace(one, body=whole)
+        return self._push(one)
 
     def _push(self, one: Push) -> Outcome:
         if one.key in self.keys:
@@ -353,7 +385,7 @@ class SimMirror:
             self.disk,
             None,
             None,
-            None,
+            at_once,
             lambda: None,
             "host",
             lambda: 0.5,

@@ -158,7 +158,7 @@ def write_file(
 
     A regular file travels as raw bytes; a symbolic link, which v1's raw form cannot say, as JSON.
     """
-    match = "*" if over is None else "0" if over == 0 else f"rev_{over}"
+    match = _match(over)
     query, route = (("path", path.wire),), _workspace(workspace, "fs/file")
     if mode == SYMLINK:
         target = body.decode("utf-8", "strict")
@@ -170,15 +170,27 @@ def write_file(
             content_identity=_identity(key),
         )
         return Request("PUT", route, revision, query, data.encode(request), (*_JSON, ("If-Match", match)))
+    headers = (*_raw_headers(match, key, mode), ("X-Relayfile-Encoding", "utf-8" if is_text(body) else "base64"))
+    return Request("PUT", route, revision, query, body, headers)
+
+
+def write_large(workspace: str, path: TreePath, size: int, *, over: int, key: str, mode: Mode) -> Request[int]:
+    """As `write_file`, of a file of `size` bytes: for a transport's `send`. The server tells text itself."""
+    headers = (*_raw_headers(_match(over), key, mode), ("Content-Length", str(size)))
+    return Request("PUT", _workspace(workspace, "fs/file"), revision, (("path", path.wire),), None, headers)
+
+
+def _raw_headers(match: str, key: str, mode: Mode | None) -> tuple[tuple[str, str], ...]:
     headers = [
         ("Content-Type", data.BINARY_CONTENT_TYPE),
         ("If-Match", match),
-        ("X-Relayfile-Encoding", "utf-8" if is_text(body) else "base64"),
         ("X-Relayfile-Content-Identity", msgspec.json.encode(_identity(key)).decode()),
     ]
-    if mode is not None:
-        headers.append(("X-Relayfile-Mode", mode))
-    return Request("PUT", route, revision, query, body, tuple(headers))
+    return (*headers, ("X-Relayfile-Mode", mode)) if mode is not None else tuple(headers)
+
+
+def _match(over: int | None) -> str:
+    return "*" if over is None else "0" if over == 0 else f"rev_{over}"
 
 
 def delete_file(workspace: str, path: TreePath, *, over: int | None) -> Request[int]:

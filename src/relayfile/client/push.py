@@ -4,7 +4,7 @@ Every push carries a precondition and an idempotency key, so that repeating one 
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -23,6 +23,21 @@ _CONFLICTS: Final = frozenset({"conflict", "revision_conflict", "precondition_fa
 _TRANSIENT: Final = frozenset({"internal_error", "unavailable", "busy"})
 
 
+class TornError(Exception):
+    """A file changed while it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A body that is sent piece by piece, and is never whole in memory.
+
+    `pieces` begins anew each time. It raises `TornError` in place of the last piece when they are not that body.
+    """
+
+    size: int
+    pieces: Callable[[], AsyncIterator[bytes]]
+
+
 @dataclass(frozen=True, slots=True)
 class Push:
     """One edit. `over` is the revision it replaces, 0: only if the path is absent. `body` None deletes.
@@ -33,7 +48,7 @@ class Push:
     path: TreePath
     key: str
     over: int
-    body: bytes | None
+    body: bytes | Large | None
     mode: Mode = "644"
 
 
@@ -62,7 +77,14 @@ class Refused:
     message: str
 
 
-Outcome: TypeAlias = Stored | Conflict | Refused
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """The file changed while it was sent; nothing was written."""
+
+    path: TreePath
+
+
+Outcome: TypeAlias = Stored | Conflict | Refused | Torn
 
 
 async def push(client: AsyncClient, workspace: str, pushes: Sequence[Push]) -> list[Outcome]:
@@ -87,7 +109,12 @@ def _chunks(pushes: Sequence[Push]) -> Iterator[list[Push]]:
     for one in pushes:
         weight = _weight(one)
         if chunk and (
-            len(chunk) >= MAX_FILES or size + weight > MAX_BYTES or one.path in paths or weight > LARGE_BYTES
+            len(chunk) >= MAX_FILES
+            or size + weight > MAX_BYTES
+            or one.path in paths
+            or weight > LARGE_BYTES
+            or isinstance(chunk[-1].body, Large)
+            or isinstance(one.body, Large)
         ):
             yield chunk
             chunk, size, paths = [], 0, set()
@@ -98,15 +125,20 @@ def _chunks(pushes: Sequence[Push]) -> Iterator[list[Push]]:
         yield chunk
 
 
+def size_of(body: bytes | Large | None) -> int:
+    """How many bytes it has."""
+    return body.size if isinstance(body, Large) else len(body or b"")
+
+
 def _weight(one: Push) -> int:
     """About what a push takes in JSON."""
-    return 400 + len(one.path) + 4 * len(one.body or b"") // 3
+    return 400 + len(one.path) + 4 * size_of(one.body) // 3
 
 
 async def _sent(client: AsyncClient, workspace: str, chunk: list[Push]) -> list[Outcome]:
     if len(chunk) == 1 and _travels_alone(chunk[0]):
         return [await _put(client, workspace, chunk[0])]
-    files = [api.bulk_file(one.path, one.body, one.mode, over=one.over, key=one.key) for one in chunk]
+    files = [_bulk_file(one) for one in chunk]
     try:
         answer = await client.call(api.bulk(workspace, files))
     except UsageError as error:
@@ -121,15 +153,27 @@ async def _sent(client: AsyncClient, workspace: str, chunk: list[Push]) -> list[
 
 
 def _travels_alone(one: Push) -> bool:
+    if isinstance(one.body, Large):
+        return True
     return one.body is not None and one.mode != SYMLINK and _weight(one) > LARGE_BYTES
+
+
+def _bulk_file(one: Push) -> data.BulkFile:
+    assert not isinstance(one.body, Large), "it travels alone"
+    return api.bulk_file(one.path, one.body, one.mode, over=one.over, key=one.key)
 
 
 async def _put(client: AsyncClient, workspace: str, one: Push) -> Outcome:
     """One body as raw bytes."""
     assert one.body is not None
-    request = api.write_file(workspace, one.path, one.body, over=one.over, key=one.key, mode=one.mode)
     try:
+        if isinstance(one.body, Large):
+            request = api.write_large(workspace, one.path, one.body.size, over=one.over, key=one.key, mode=one.mode)
+            return Stored(one.path, await client.send(request, one.body.pieces))
+        request = api.write_file(workspace, one.path, one.body, over=one.over, key=one.key, mode=one.mode)
         return Stored(one.path, await client.call(request))
+    except TornError:
+        return Torn(one.path)
     except RevisionMismatch as error:
         return Conflict(one.path, error.current)
     except NotFound as error:

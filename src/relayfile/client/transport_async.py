@@ -7,7 +7,7 @@ and engine know better than a transport what is worth repeating.
 import io
 import os
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar
@@ -93,6 +93,30 @@ class AsyncClient:
         async with self._answered(request, _TIMEOUT) as response:
             return request.read(await _answer(response))
 
+    async def send(self, request: Request[T], pieces: Callable[[], AsyncIterator[bytes]]) -> T:
+        """As `call`, with a body that `pieces` brings piece by piece; the headers say how long it is.
+
+        Raises:
+            Exception: what `pieces` raised; the server has no whole body then.
+        """
+        raised: list[Exception] = []
+
+        async def watched() -> AsyncIterator[bytes]:
+            try:
+                async for piece in pieces():
+                    yield piece
+            except Exception as error:
+                raised.append(error)
+                raise
+
+        try:
+            async with self._answered(request, _TIMEOUT, payload=watched) as response:
+                return request.read(await _answer(response))
+        except Unavailable:
+            if raised:
+                raise raised[0] from None
+            raise
+
     async def frames(self, request: Request[None]) -> AsyncGenerator[list[delta.Frame], None]:
         """The frames of a stream as they come, many at once when the network is ahead of the reader.
 
@@ -164,7 +188,11 @@ class AsyncClient:
 
     @asynccontextmanager
     async def _answered(
-        self, request: Request[T], limits: aiohttp.ClientTimeout, buffer_bytes: int = READ_BUFFER_BYTES
+        self,
+        request: Request[T],
+        limits: aiohttp.ClientTimeout,
+        buffer_bytes: int = READ_BUFFER_BYTES,
+        payload: Callable[[], AsyncIterator[bytes]] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer's head, with a token the server took, or with its word on why it takes none.
 
@@ -176,7 +204,7 @@ class AsyncClient:
                 response = await self._session().request(
                     request.method,
                     self._origin.url + request.target,
-                    data=_payload(request.body),
+                    data=_payload(request.body) if payload is None else payload(),
                     headers={**self._headers(token), **dict(request.headers)},
                     timeout=limits,
                     allow_redirects=False,
@@ -196,7 +224,10 @@ class AsyncClient:
                         "the server refuses tokens it has just issued", code="token_rejected", status=401
                     )
             finally:
-                response.release()
+                if payload is not None and response.status >= 300:
+                    response.close()  # it may have answered before it had the whole body
+                else:
+                    response.release()
 
     async def _bearer(self) -> Secret | None:
         return None if self._gate is None else await self._gate.token()

@@ -15,7 +15,7 @@ from typing import Final
 
 from relayfile.core.paths import is_own, left_out
 from relayfile.errors import Halted, Unavailable
-from relayfile.mirror import kernel
+from relayfile.mirror import kernel, reading
 from relayfile.mirror.beneath import PRIVATE, Beneath, look, mode_of, stat_of, untouched
 from relayfile.mirror.parts import put_back
 from relayfile.mirror.ports import CLOSED, Changed, Done, Place, Refused, Remove, Result, SetAside, Step, Unfit
@@ -32,7 +32,7 @@ from relayfile.mirror.stage import (
     state_token,
 )
 from relayfile.mirror.trash import Trash
-from relayfile.model import SYMLINK, Stat, TreePath, Version
+from relayfile.model import SYMLINK, Digest, Stat, TreePath, Version
 
 SYNC_ALL_FROM: Final = 16
 """From this many files or folders on, one sync of the file system is cheaper than one of each (R32)."""
@@ -86,25 +86,11 @@ class LocalDisk:
 
     def read(self, path: TreePath, expected: Stat) -> bytes | None:
         """As `ports.Disk.read`."""
-        above, _, name = path.rpartition("/")
-        try:
-            parent = self._beneath.folder(above)
-        except OSError:
-            return None
-        try:
-            if expected.mode == SYMLINK:
-                target = os.readlink(os.fsencode(name), dir_fd=parent)
-                return target if untouched(look(name, parent), expected) else None
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=parent)
-        except OSError:
-            return None
-        finally:
-            os.close(parent)
-        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
-            if not untouched(os.fstat(descriptor), expected):
-                return None
-            content = file.read()
-            return content if untouched(os.fstat(descriptor), expected) else None
+        return reading.whole(self._beneath, path, expected)
+
+    def pieces(self, path: TreePath, expected: Stat, digest: Digest) -> Iterator[bytes | None]:
+        """As `ports.Disk.pieces`."""
+        return reading.pieces(self._beneath, path, expected, digest)
 
     def recover(self, placing: Mapping[TreePath, Version]) -> list[TreePath]:
         """As `ports.Disk.recover`. What was displaced as expected goes to the trash and makes no copy."""

@@ -196,6 +196,11 @@ class Disk(Protocol):
     def read(self, path: TreePath, expected: Stat) -> bytes | None:
         """The content (of a symbolic link: its target), or None when it is not, or was not throughout, `expected`."""
 
+    def pieces(self, path: TreePath, expected: Stat, digest: Digest) -> Iterator[bytes | None]:
+        """The content of a file, piece by piece; None in place of the last one when it is not that of `digest`, or
+        the file is not, or was not throughout, `expected`.
+        """
+
     def recover(self, placing: Mapping[TreePath, Version]) -> list[TreePath]:
         """The stage is settled after an unclean end: displaced user data became the conflict copies returned (R27).
 

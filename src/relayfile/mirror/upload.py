@@ -4,23 +4,24 @@ An edit is frozen (its bytes read and checked against the row), written down as 
 to the courier; its outcome settles it. Edits of a path whose push is on its way wait for that outcome.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Final, TypeAlias
 
-from relayfile.client.push import Conflict, Outcome, Push, Refused, Stored
+from relayfile.client.push import Conflict, Large, Outcome, Push, Refused, Stored, Torn, TornError, size_of
 from relayfile.core import merge, outbox
 from relayfile.core.outbox import Entry
 from relayfile.errors import RelayfileError
 from relayfile.mirror.guard import Guard
 from relayfile.mirror.local import Survey
 from relayfile.mirror.past import Decision, Did
-from relayfile.mirror.ports import Disk, Ports
+from relayfile.mirror.ports import LARGE_BYTES, Ports
 from relayfile.mirror.refusals import Refusal
 from relayfile.mirror.state import State, Stream
 from relayfile.mirror.trees import Agreement, Node
-from relayfile.model import Digest, TreePath
+from relayfile.model import Digest, Stat, TreePath
 
 READ_ONLY: Final = "read_only"
 NOT_SENT: Final = "not sent: this mirror is read-only"
@@ -36,7 +37,7 @@ class Parcel:
     pushes: list[Push] = field(default_factory=list)
     settled: list[Entry] = field(default_factory=list)
 
-    def add(self, entry: Entry, body: bytes | None) -> None:
+    def add(self, entry: Entry, body: bytes | Large | None) -> None:
         """One more edit goes along."""
         mode = "644" if entry.version is None else entry.version.mode
         self.entries.append(entry)
@@ -45,7 +46,7 @@ class Parcel:
     @property
     def full(self) -> bool:
         """Whether nothing more should go along."""
-        return len(self.pushes) >= PARCEL_FILES or sum(len(push.body or b"") for push in self.pushes) >= PARCEL_BYTES
+        return len(self.pushes) >= PARCEL_FILES or sum(size_of(push.body) for push in self.pushes) >= PARCEL_BYTES
 
 
 Outcomes: TypeAlias = list[Outcome]
@@ -61,7 +62,7 @@ class Upload:
 
     def __init__(self, state: State, ports: Ports, guard: Guard, survey: Survey) -> None:
         self._state = state
-        self._disk: Disk = ports.disk
+        self._ports = ports
         self._new_key = ports.new_key
         self._guard = guard
         self._survey = survey
@@ -118,14 +119,25 @@ class Upload:
             withheld = [Decision(one.path, "withheld", one.revision or None, NOT_SENT, READ_ONLY) for one in nodes]
             self._state.past.note(withheld, now_s)
 
-    def _freeze(self, node: Node, over: int) -> tuple[Entry, bytes] | None:
-        assert node.stat is not None, "an edit lies on the disk"
+    def _freeze(self, node: Node, over: int) -> tuple[Entry, bytes | Large] | None:
+        assert node.trees.local is not None, "an edit lies on the disk"
+        body = self._body(node)
+        return None if body is None else (Entry(self._new_key(), node.path, over, node.trees.local), body)
+
+    def _body(self, node: Node) -> bytes | Large | None:
+        """The content of the local file as its row says, a large one as it is then read; None: it is another by now,
+        and is looked at again.
+        """
+        assert node.stat is not None, "it lies there"
         assert node.trees.local is not None, "and was read"
-        body = self._disk.read(node.path, node.stat)
-        if body is None or sha256(body).digest() != node.trees.local.digest:
+        digest = node.trees.local.digest
+        if node.trees.local.size > LARGE_BYTES:
+            return Large(node.trees.local.size, partial(_sent_pieces, self._ports, node.path, node.stat, digest))
+        body = self._ports.disk.read(node.path, node.stat)
+        if body is None or sha256(body).digest() != digest:
             self._survey.again[node.path] = "up"
             return None
-        return Entry(self._new_key(), node.path, over, node.trees.local), body
+        return body
 
     def _adopt_orphans(self, parcel: Parcel, stream: Stream, now_s: float, *, observed: bool) -> None:
         waiting: list[Entry] = []
@@ -147,11 +159,8 @@ class Upload:
                 case outbox.Resend():
                     body = None
                     if entry.version is not None:
-                        assert node is not None, "what was sent"
-                        assert node.stat is not None, "lies there still"
-                        body = self._disk.read(entry.path, node.stat)
-                        if body is None:
-                            self._survey.again[entry.path] = "up"
+                        assert node is not None, "what was sent lies there still"
+                        body = self._body(node)
                     if (entry.version is not None and body is None) or parcel.full:
                         waiting.append(entry)
                     else:
@@ -177,6 +186,9 @@ class Upload:
                     if not self._moved_on(entry.path, entry.over):
                         why = "the server has a newer version; waiting to observe it"
                         refusals.append(Refusal(entry.path, "up", "overtaken", why, lasting=False))
+                case Torn(path):
+                    self._survey.again[path] = "up"
+                    done.append(Decision(path, "moved_meanwhile", entry.over or None))
                 case Refused(_, code, message):
                     done.append(Decision(entry.path, "refused_there", entry.over or None, message, code))
                     refusals.append(Refusal(entry.path, "up", code, message, lasting))
@@ -194,6 +206,15 @@ class Upload:
     def _moved_on(self, path: TreePath, over: int) -> bool:
         """Whether the version that overtook an edit was observed already; an older one where a log was put back."""
         return any(node.revision != over for node in self._state.trees.nodes([path]))
+
+
+async def _sent_pieces(ports: Ports, path: TreePath, stat: Stat, digest: Digest) -> AsyncIterator[bytes]:
+    """The content of a local file, read between the turns of the mirror while it is sent (`Large.pieces`)."""
+    reading = ports.disk.pieces(path, stat, digest)
+    while piece := await ports.run_blocking(partial(next, reading, b"")):
+        yield piece
+    if piece is None:
+        raise TornError(path)
 
 
 def _sent(entry: Entry) -> Did:

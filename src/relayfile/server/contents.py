@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import codecs
 from hashlib import sha256
 from typing import Final
 
@@ -109,6 +110,29 @@ def as_text(body: bytes) -> str | None:
         return body.decode()
     except UnicodeDecodeError:
         return None
+
+
+class TextCheck:
+    """Whether bytes that come piece by piece are text."""
+
+    def __init__(self) -> None:
+        self._decoder: codecs.IncrementalDecoder | None = codecs.getincrementaldecoder("utf-8")("strict")
+
+    def feed(self, piece: bytes) -> None:
+        """One piece more."""
+        self._take(piece, final=False)
+
+    def end(self) -> bool:
+        """Whether all of them were text."""
+        self._take(b"", final=True)
+        return self._decoder is not None
+
+    def _take(self, piece: bytes, *, final: bool) -> None:
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(piece, final)
+            except UnicodeDecodeError:
+                self._decoder = None
 
 
 def _bytes(content: str | None, encoding: str) -> tuple[bytes, data.Base64]:

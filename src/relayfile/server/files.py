@@ -265,27 +265,31 @@ class Files:
         """The content that the request's raw body is; a large one lies in the blob folder."""
         limit = self.door.file_limit_bytes
         within(limit, int(request.headers.get("content-length", "0") or 0))
+        encoding = request.headers.get("x-relayfile-encoding", "").lower()
+        if encoding not in {"", "utf-8", "utf8", "base64"}:
+            raise UsageError(f"no such encoding: {encoding[:40]!r}", code="invalid_encoding")
+        text = contents.TextCheck()
+        gathered = bytearray()  # a thread for each packet would cost more than the writing
         async for chunk in request.stream():
-            if len(chunk) + incoming.size > limit:
+            gathered += chunk
+            if len(gathered) + incoming.size > limit:
                 raise too_large(limit, "a file")
-            if incoming.size + len(chunk) > IN_DATABASE_BYTES:
-                await asyncio.to_thread(incoming.write, chunk)
-            else:
-                incoming.write(chunk)
+            if not encoding:
+                text.feed(chunk)
+            if len(gathered) >= IN_DATABASE_BYTES:
+                full, gathered = bytes(gathered), bytearray()
+                await asyncio.to_thread(incoming.write, full)
+        if incoming.size + len(gathered) > IN_DATABASE_BYTES:
+            await asyncio.to_thread(incoming.write, bytes(gathered))
+        else:
+            incoming.write(bytes(gathered))
         body = None
         if incoming.size > IN_DATABASE_BYTES:
             await asyncio.to_thread(incoming.keep, incoming.digest)
         else:
             body = incoming.read()
         headers = request.headers
-        encoding = headers.get("x-relayfile-encoding", "").lower()
-        if encoding not in {"", "utf-8", "utf8", "base64"}:
-            raise UsageError(f"no such encoding: {encoding[:40]!r}", code="invalid_encoding")
-        binary = (
-            encoding == "base64"
-            or (body is None and not encoding)
-            or (not encoding and contents.as_text(body or b"") is None)
-        )
+        binary = encoding == "base64" or (not encoding and not text.end())
         mode = data.mode_of(headers.get("x-relayfile-mode"), symlink=False)
         kind = headers.get("x-relayfile-content-type", "")
         return Content(incoming.digest, incoming.size, body, mode, kind, "base64" if binary else "")

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from relayfile.client import api
 from relayfile.client import push as module
-from relayfile.client.push import Conflict, Push, Refused, Stored, blobs, push
+from relayfile.client.push import Conflict, Large, Push, Refused, Stored, Torn, TornError, blobs, push
 from relayfile.client.transport_async import PIECE_BYTES, AsyncClient
 from relayfile.errors import NotFound, ProtocolMismatch, Unavailable
 from relayfile.model import Digest, TreePath
@@ -176,6 +176,57 @@ async def test_a_workspace_that_is_gone_is_said():
 
     with pytest.raises(NotFound):
         await pushed([edit("a")], {BULK: gone})
+
+
+def streamed(body, *, torn=False):
+    async def pieces():
+        for at in range(0, len(body), 100_000):
+            if torn and at + 100_000 >= len(body):
+                raise TornError
+            yield body[at : at + 100_000]
+
+    return Large(len(body), pieces)
+
+
+async def test_a_large_body_is_sent_piece_by_piece_as_one_write():
+    body, seen = bytes(range(256)) * 5_000, []
+
+    async def put(request):
+        seen.append((request.headers["If-Match"], request.headers["Content-Length"], await request.read()))
+        return web.json_response({"targetRevision": "rev_7"}, status=202)
+
+    pushes = [edit("a"), edit("big", streamed(body), over=3), edit("b")]
+    assert await pushed(pushes, {BULK: bulk_server(lambda _: None, []), FILE: put}) == [
+        Stored("a", 1),
+        Stored("big", 7),
+        Stored("b", 1),
+    ]
+    assert seen == [("rev_3", str(len(body)), body)]
+
+
+async def test_a_server_never_has_the_whole_of_a_body_that_was_torn():
+    whole = []
+
+    async def put(request):
+        whole.append(await request.read())
+        return web.json_response({"targetRevision": "rev_7"}, status=202)
+
+    torn = edit("big", streamed(bytes(1_000_000), torn=True))
+    assert await pushed([torn], {FILE: put}) == [Torn("big")]
+    assert whole == []
+
+
+async def test_a_large_body_that_is_refused_before_it_came_is_sent_again_with_another_token():
+    body, tokens = bytes(3_000_000), []
+
+    async def put(request):
+        tokens.append(request.headers["Authorization"])
+        if len(tokens) == 1:
+            return error(401, "token_expired")
+        return web.json_response({"targetRevision": "rev_7", "size": len(await request.read())}, status=202)
+
+    assert await pushed([edit("big", streamed(body))], {FILE: put}) == [Stored("big", 7)]
+    assert len(set(tokens)) == 2
 
 
 # ----------------------------------------------------------------------------------------------------- blobs

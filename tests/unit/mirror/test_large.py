@@ -1,10 +1,11 @@
-"""Large contents on their way down: in parts on the disk, resumed, verified, placed; never whole in memory."""
+"""Large contents, never whole in memory: down in parts on the disk, resumed, verified, placed; up piece by piece."""
 
 import asyncio
 import errno
 
 import pytest
 
+from relayfile.errors import Unavailable
 from relayfile.mirror import parts as module
 from relayfile.mirror.parts import LocalParts
 from relayfile.mirror.ports import LARGE_BYTES, Changed, Fetched, Lost, Place, Unfit
@@ -123,6 +124,33 @@ async def test_many_small_contents_are_fetched_a_few_errands_at_once_and_no_more
         assert 1 < mirror.api.most_at_once <= 3
 
 
+async def test_a_large_file_goes_up_piece_by_piece_once(tmp_path):
+    async with LiveMirror(tmp_path / "s") as mirror:
+        await mirror.until(equal)
+        mirror.api.push_fails.append(Unavailable("lost"))
+        read = []
+        mirror.disk.before_piece.append(lambda at, first: read.append(first))
+        mirror.edit("big", BIG)
+        await mirror.until(lambda picture: picture.observed == 1 and equal(picture))
+        assert mirror.server.text() == {"big": BIG}
+        assert read == [0, LARGE_BYTES], "an attempt that never began read nothing"
+
+
+async def test_a_large_file_that_is_written_while_it_is_sent_is_never_sent_torn(tmp_path):
+    async with LiveMirror(tmp_path / "s") as mirror:
+        await mirror.until(equal)
+
+        def writes(_, first):
+            if first and not mirror.server.position and mirror.disk.text()["big"] == BIG:
+                mirror.edit("big", BIG + b"more")
+
+        mirror.disk.before_piece.append(writes)
+        mirror.edit("big", BIG)
+        await mirror.until(lambda picture: picture.observed == 1 and equal(picture))
+        assert mirror.server.text() == {"big": BIG + b"more"}
+        assert digest_of(BIG) not in mirror.server.bodies
+
+
 # ---------------------------------------------------------------------------------------- on a real file system
 
 
@@ -216,6 +244,20 @@ def test_a_part_that_was_not_published_is_a_part_again(ground, parts):
     assert ground.disk.execute([fetched("a", BIG, stat)]) == [Changed("a")]
     assert there(ground) == {digest.hex(): BIG}
     assert ground.staged() == []
+
+
+def test_a_file_is_read_in_pieces_only_while_it_is_what_it_was(ground):
+    stat, digest = ground.put("a", BIG), digest_of(BIG)
+    assert b"".join(ground.disk.pieces(TreePath("a"), stat, digest)) == BIG
+    assert list(ground.disk.pieces(TreePath("a"), stat, digest_of(b"other")))[-1] is None
+    reading = ground.disk.pieces(TreePath("a"), stat, digest)
+    assert next(reading) == BIG[:LARGE_BYTES]
+    with (ground.root / "a").open("ab") as file:
+        file.write(b"more")
+    assert list(reading) == [None]
+    assert list(ground.disk.pieces(TreePath("a"), stat, digest)) == [None]
+    (ground.root / "a").unlink()
+    assert list(ground.disk.pieces(TreePath("a"), stat, digest)) == [None]
 
 
 class DiedError(BaseException):
