@@ -12,11 +12,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench import bare_server
+
 BATCH = 512
+GROUP = 200
 _libc = ctypes.CDLL(None, use_errno=True)
 
 BODIES = """
@@ -42,7 +45,7 @@ server.serve_forever()
 
 RELAY = """
 import os, socket, sqlite3, sys
-folder, target = sys.argv[1], sys.argv[2]
+folder, target, files = sys.argv[1], sys.argv[2], int(sys.argv[3])
 database = sqlite3.connect(folder + "/relay.db", isolation_level=None)
 database.execute("PRAGMA journal_mode=wal"); database.execute("PRAGMA synchronous=full")
 database.execute("CREATE TABLE event (position INTEGER PRIMARY KEY, body BLOB)")
@@ -52,12 +55,20 @@ connection, _ = listening.accept()
 root = os.open(target, os.O_RDONLY)
 while body := connection.recv(65536):
     database.execute("INSERT INTO event (body) VALUES (?)", (body,))
-    descriptor = os.open(target + "/.stage", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-    os.write(descriptor, body); os.fdatasync(descriptor); os.close(descriptor)
-    os.rename(target + "/.stage", target + "/edit.txt"); os.fsync(root)
+    for number in range(files):
+        descriptor = os.open(f"{target}/.stage{number}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.write(descriptor, body[number::files]); os.fdatasync(descriptor); os.close(descriptor)
+    for number in range(files):
+        os.rename(f"{target}/.stage{number}", f"{target}/edit{number}.txt")
+    os.fsync(root)
     connection.send(b"k")
 """
-"""Takes a body from a socket, commits it, places it durably, and says so: one edit from one folder to another."""
+"""Takes bodies from a socket, commits them, places them durably, and says so: edits from one folder to another."""
+
+SENDING = (
+    "write them, read and sha256 each, one FULL commit of intents and one of their end for 200 files; "
+    "then as bulk writes: " + bare_server.WHAT
+)
 
 
 @contextmanager
@@ -111,12 +122,38 @@ def place_all(port: int, root: Path, count: int, size: int) -> float:
     return time.perf_counter() - began
 
 
-def one_edit(connection: socket.socket, source: Path, number: int) -> float:
-    """Milliseconds of one bare edit: written, read, hashed, sent, committed, placed."""
+def edit(connection: socket.socket, source: Path, number: int, files: int) -> float:
+    """Milliseconds of bare edits of so many files: written, read, hashed, sent, committed, placed."""
     began = time.perf_counter()
-    source.write_bytes(b"%d " % number * 50)
-    body = source.read_bytes()
-    hashlib.sha256(body).digest()
-    connection.sendall(body)
+    places = [source.with_name(f"{source.name}{one}") for one in range(files)]
+    for place in places:
+        place.write_bytes(b"%d " % number * 50)
+    bodies = [place.read_bytes() for place in places]
+    for body in bodies:
+        hashlib.sha256(body).digest()
+    connection.sendall(b"".join(bodies))
     connection.recv(1)
     return (time.perf_counter() - began) * 1000
+
+
+def send_all(root: Path, write: Callable[[Path], list[Path]]) -> float:
+    """Seconds to have new files durably in the server's tables, with intents, group by group of 200."""
+    root.mkdir()
+    database = sqlite3.connect(root / "intents.db", isolation_level=None)
+    database.execute("PRAGMA journal_mode=wal")
+    database.execute("PRAGMA synchronous=full")
+    database.execute("CREATE TABLE push (path TEXT PRIMARY KEY, digest BLOB)")
+    began = time.perf_counter()
+    written = write(root / "files")
+    groups = []
+    for first in range(0, len(written), GROUP):
+        bodies = {place: place.read_bytes() for place in written[first : first + GROUP]}
+        rows = [(str(place), hashlib.sha256(body).digest()) for place, body in bodies.items()]
+        database.execute("BEGIN IMMEDIATE")
+        database.executemany("INSERT INTO push VALUES (?, ?)", rows)
+        database.execute("COMMIT")
+        database.execute("DELETE FROM push")
+        groups.append([{"path": str(place), "content": body.decode()} for place, body in bodies.items()])
+    took = time.perf_counter() - began
+    database.close()
+    return took + bare_server.seconds(groups)

@@ -1,24 +1,23 @@
-"""What a mirror costs: the first filling, a backlog, one edit to another mirror, memory."""
+"""What filling a mirror costs: the first time, after a backlog, with kills and with expiring tokens on the way."""
 
-import contextlib
-import socket
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import bare
-from bench.figures import Figure, percentile
-from bench.world import BODY_BYTES, EVENTS, FILES, World, picture, until_current, world
+from bench.figures import Figure, timed
+from bench.world import BODY_BYTES, EVENTS, FILES, World, until_current, world
 from machines import Machine
 
 ROUNDS = 5
-EDITS = 200
+KILLS = 5
+EXPIRING = "2s"
 PLACING_FLOOR = (
-    f"fetch {FILES} bodies of 1 KB over loopback from a bare server, sha256, stage, syncfs, rename, syncfs, "
+    "fetch the bodies of 1 KB over loopback from a bare server, sha256, stage, syncfs, rename, syncfs, "
     f"one FULL commit for {bare.BATCH} files"
 )
 
@@ -31,30 +30,43 @@ class Rounds:
     idle: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
 
-    def figure(self, name: str) -> Figure:
-        """The medians beside each other."""
-        start, floor = statistics.median(self.idle), statistics.median(self.bare)
-        net = [one - start for one in self.took]
-        measured = statistics.median(net)
-        return Figure(
-            *(name, measured, "s", floor, PLACING_FLOOR, measured / floor, "<= 3x floor, 6 s"),
-            met=measured <= min(3 * floor, 6.0),
-            samples=net,
-            note=f"daemon start-up, measured apart with nothing to do and taken off: {start:.2f} s; "
-            f"floors {', '.join(f'{one:.2f}' for one in self.bare)} s",
+    @property
+    def start(self) -> float:
+        """What starting alone takes."""
+        return statistics.median(self.idle)
+
+    def net(self, starts: int = 1) -> list[float]:
+        """Seconds of the work alone, in each round."""
+        return [one - starts * self.start for one in self.took]
+
+    @property
+    def note(self) -> str:
+        """What was taken off, and how much the floor wandered."""
+        floors = ", ".join(f"{one:.2f}" for one in self.bare)
+        return (
+            f"daemon start-up, measured apart with nothing to do and taken off: {self.start:.2f} s; floors {floors} s"
         )
 
 
-def _start_until_current(machine: Machine, words: list[str], head: int) -> float:
-    """Seconds from the command to a mirror that has applied `head`, proven."""
-    began = time.perf_counter()
+@contextmanager
+def daemon(machine: Machine, *words: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The daemon of the mirror that `mount WORDS` names, as a child; it is stopped at the end, or was killed."""
+    command = machine.command("mount", *words, "--foreground")
     with subprocess.Popen(
-        machine.command(*words), env=machine.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command, env=machine.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def start_until_current(machine: Machine, head: int, *words: str | Path) -> float:
+    """Seconds from the start of the daemon to a mirror that has applied `head`, proven."""
+    began = time.perf_counter()
+    with daemon(machine, *words):
         until_current(machine, head)
-        took = time.perf_counter() - began
-        assert process.wait() == 0, process.stderr and process.stderr.read()
-    return took
+        return time.perf_counter() - began
 
 
 def bootstrap() -> list[Figure]:
@@ -66,34 +78,18 @@ def bootstrap() -> list[Figure]:
         here.fill(here.workspace(machine, "full"), 0, FILES)
         for number in range(ROUNDS):
             for name, head, into in (("full", FILES, rounds.took), ("empty", 0, rounds.idle)):
-                root = here.place / f"{name}{number}"
-                into.append(_start_until_current(machine, ["mount", name, str(root)], head))
-                machine.run("stop", root)
+                into.append(start_until_current(machine, head, name, here.place / f"{name}{number}"))
                 _forget(machine)
             rounds.bare.append(bare.place_all(port, here.place / f"bare{number}", FILES, BODY_BYTES))
-    return [rounds.figure("bootstrap of 4,000 files")]
+    return [filling(f"bootstrap of {FILES:,} files", rounds, FILES, 1_500)]
 
 
-def backlog() -> list[Figure]:
-    """A mirror of 4,000 files catches up on 53,000 events over them."""
-    rounds = Rounds()
-    with world() as here, bare.child(bare.BODIES, str(FILES), str(BODY_BYTES)) as port:
-        machine = here.machine()
-        workspace, root = here.workspace(machine, "w"), here.place / "root"
-        here.fill(workspace, 0, FILES)
-        machine.run("mount", "w", root, within_s=120)
-        until_current(machine, FILES)
-        bare.place_all(port, here.place / "bare", FILES, BODY_BYTES)
-        head = FILES
-        for _ in range(ROUNDS):
-            machine.run("stop", root)
-            here.fill(workspace, head, head + EVENTS)
-            head += EVENTS
-            rounds.took.append(_start_until_current(machine, ["restart", str(root)], head))
-            machine.run("stop", root)
-            rounds.idle.append(_start_until_current(machine, ["restart", str(root)], head))
-            rounds.bare.append(bare.place_all(port, here.place / "bare", FILES, BODY_BYTES))
-    return [rounds.figure("backlog of 53,000 events over 4,000 files")]
+def filling(name: str, rounds: Rounds, files: int, least: float) -> Figure:
+    """A filling as files a second."""
+    rates = [files / one for one in rounds.net()]
+    rate, floor = statistics.median(rates), files / statistics.median(rounds.bare)
+    return Figure(name, rate, "files/s", floor, PLACING_FLOOR, rate / floor, f">= {least:,.0f} files/s",
+                  rate >= least, rates, rounds.note)  # fmt: skip
 
 
 def _forget(machine: Machine) -> None:
@@ -102,75 +98,88 @@ def _forget(machine: Machine) -> None:
         record.rename(machine.folder / f"was-{record.name}")
 
 
-def edit() -> list[Figure]:
-    """One edit in mirror A until it can be read in mirror B, 200 times."""
-    with world() as here:
-        one, other = here.machine(), here.machine()
-        here.workspace(one, "w")
-        root_a, root_b = here.place / "a", here.place / "b"
-        for machine, root in ((one, root_a), (other, root_b)):
-            machine.run("mount", "w", root)
-            machine.until_live(root)
-        samples = [_edit_ms(root_a / "edit.txt", root_b / "edit.txt", number) for number in range(EDITS + 5)][5:]
-    floor = _bare_edits()
-    p50, p95 = percentile(samples, 0.5), percentile(samples, 0.95)
-    floor_is = "read, sha256, send over loopback, one FULL commit, stage, fdatasync, rename, fsync of the folder"
-    return [
-        Figure("edit A to B, p50 of 200", p50, "ms", percentile(floor, 0.5), floor_is, p50 / percentile(floor, 0.5),
-               "p50 <= 30 ms", p50 <= 30, samples),
-        Figure("edit A to B, p95 of 200", p95, "ms", percentile(floor, 0.95), "", p95 / percentile(floor, 0.95),
-               "", True, ()),
-    ]  # fmt: skip
+@dataclass
+class Backlog:
+    """A mirror of 4,000 files that is not running while another 53,000 events over them are written, each round."""
 
+    here: World
+    machine: Machine
+    workspace: str
+    root: Path
+    head: int = FILES
 
-def _edit_ms(source: Path, target: Path, number: int) -> float:
-    wanted = f"{number} ".encode() * 50
-    began = time.perf_counter()
-    source.write_bytes(wanted)
-    while True:
-        with contextlib.suppress(FileNotFoundError):
-            if target.read_bytes() == wanted:
-                return (time.perf_counter() - began) * 1000
-        assert time.perf_counter() - began < 20, f"edit {number} did not arrive within 20 s"
-        time.sleep(0.0005)
-
-
-def _bare_edits() -> list[float]:
-    with tempfile.TemporaryDirectory(prefix="rf-bare-") as folder:
-        target = Path(folder) / "target"
-        target.mkdir()
-        with bare.child(bare.RELAY, folder, str(target)) as port, socket.create_connection(("127.0.0.1", port)) as to:
-            to.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return [bare.one_edit(to, Path(folder) / "source.txt", number) for number in range(EDITS)]
-
-
-BARE_IMPORTS = "import relayfile.mirror.daemon; print(open('/proc/self/status').read())"
-
-
-def memory() -> list[Figure]:
-    """What a daemon with 4,000 files holds over what its imports alone hold."""
-    with world() as here:
+    @classmethod
+    def of(cls, here: World) -> "Backlog":
+        """The mirror is filled."""
         machine = here.machine()
-        _mirror_of_4000(here, machine)
-        seen = picture(machine)
-        assert seen
-        resident = _resident_mib(Path(f"/proc/{seen['pid']}/status").read_text())
-    imports = _resident_mib(
-        subprocess.run([sys.executable, "-c", BARE_IMPORTS], capture_output=True, text=True, check=True).stdout
-    )
-    over = resident - imports
-    note = f"the daemon {resident:.1f} MiB, its bare imports {imports:.1f} MiB"
+        made = cls(here, machine, here.workspace(machine, "w"), here.place / "root")
+        here.fill(made.workspace, 0, FILES)
+        start_until_current(machine, FILES, "w", made.root)
+        return made
+
+    def grow(self) -> None:
+        """53,000 events behind."""
+        self.here.fill(self.workspace, self.head, self.head + EVENTS)
+        self.head += EVENTS
+
+    def catch_up(self) -> float:
+        """Seconds from the start of the daemon to a mirror that is current."""
+        return start_until_current(self.machine, self.head, self.root)
+
+    def catch_up_killed(self, start_s: float, span_s: float) -> float:
+        """The same with `KILLS` kill -9, evenly over a run of `span_s` behind starts of `start_s`."""
+        took: list[float] = []
+        with timed(took):
+            for _ in range(KILLS):
+                with daemon(self.machine, self.root) as process:
+                    time.sleep(start_s + span_s / (KILLS + 1))
+                    process.kill()
+            self.catch_up()
+        return took[0]
+
+
+def backlog() -> list[Figure]:
+    """A mirror of 4,000 files catches up on 53,000 events over them: undisturbed, killed, with expiring tokens."""
+    whole, killed, expiring = Rounds(), Rounds(), Rounds()
+    with (
+        world() as here,
+        world(access_ttl=EXPIRING, refresh_overlap="0s") as short,
+        bare.child(bare.BODIES, str(FILES), str(BODY_BYTES)) as port,
+    ):
+        lasting, hasty = Backlog.of(here), Backlog.of(short)
+        bare.place_all(port, here.place / "bare", FILES, BODY_BYTES)
+        renewals: list[int] = []
+        for _ in range(ROUNDS):
+            lasting.grow()
+            whole.took.append(lasting.catch_up())
+            whole.idle.append(lasting.catch_up())
+            whole.bare.append(bare.place_all(port, here.place / "bare", FILES, BODY_BYTES))
+            lasting.grow()
+            killed.took.append(lasting.catch_up_killed(whole.idle[-1], whole.took[-1] - whole.idle[-1]))
+            hasty.grow()
+            before = _renewals(short)
+            expiring.took.append(hasty.catch_up())
+            renewals.append(_renewals(short) - before)
+            expiring.idle.append(hasty.catch_up())
+    killed.idle = whole.idle
+    return _backlog_figures(whole, killed, expiring, renewals)
+
+
+def _renewals(here: World) -> int:
+    return sum(event["event"] == "renewed" for event in here.server.audit())
+
+
+def _backlog_figures(whole: Rounds, killed: Rounds, expiring: Rounds, renewals: list[int]) -> list[Figure]:
+    took, floor = statistics.median(whole.net()), statistics.median(whole.bare)
+    with_kills, with_expiry = statistics.median(killed.net(KILLS + 1)), statistics.median(expiring.net())
+    undisturbed = "the same backlog, undisturbed"
     return [
-        Figure("daemon memory with 4,000 files, over its imports", over, "MiB", None, "", None,
-               "<= 35 MiB", over <= 35, (resident, imports), note)
+        Figure(f"backlog of {EVENTS:,} events over {FILES:,} files", took, "s", floor, PLACING_FLOOR, took / floor,
+               "<= 2.5x floor", took <= 2.5 * floor, whole.net(), whole.note),
+        Figure(f"the same with {KILLS} kills", with_kills, "s", took, undisturbed, with_kills / took,
+               "<= 1.3x undisturbed", with_kills <= 1.3 * took, killed.net(KILLS + 1),
+               f"{KILLS + 1} starts taken off, {whole.start:.2f} s each"),
+        Figure("the same with expiring tokens", with_expiry, "s", took, undisturbed, with_expiry / took,
+               "<= 1 s more", with_expiry <= took + 1, expiring.net(),
+               f"tokens last {EXPIRING}; renewals during each: {', '.join(map(str, renewals))}"),
     ]  # fmt: skip
-
-
-def _mirror_of_4000(here: World, machine: Machine) -> None:
-    here.fill(here.workspace(machine, "w"), 0, FILES)
-    machine.run("mount", "w", here.place / "root", within_s=120)
-    until_current(machine, FILES)
-
-
-def _resident_mib(status: str) -> float:
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) / 1024

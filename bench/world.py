@@ -22,9 +22,9 @@ def body(number: int) -> str:
     return (f"{number} " * BODY_BYTES)[:BODY_BYTES]
 
 
-def path(number: int) -> str:
-    """Where file `number` lies: 40 folders of 100."""
-    return f"/d{number % FILES % 40}/f{number % FILES}.txt"
+def path(number: int, over: int = FILES) -> str:
+    """Where event `number` happens, of `over` files: folders of 100."""
+    return f"/d{number % over % (over // 100)}/f{number % over}.txt"
 
 
 @dataclass
@@ -48,12 +48,12 @@ class World:
         listed = machine.run("workspace", "list", "--json").json
         return next(str(one["workspaceId"]) for one in listed if one["name"] == name)
 
-    def fill(self, workspace: str, begin: int, end: int) -> None:
-        """Writes `begin`..`end` of the endless sequence of events went in, 200 a request."""
+    def fill(self, workspace: str, begin: int, end: int, over: int = FILES) -> None:
+        """Writes `begin`..`end` of the endless sequence of events over so many files went in, 200 a request."""
         http = self.server.observer()
         for first in range(begin, end, 200):
             numbers = range(first, min(first + 200, end))
-            http.bulk(workspace, ((path(number), body(number)) for number in numbers))
+            http.bulk(workspace, ((path(number, over), body(number)) for number in numbers))
         http.close()
 
 
