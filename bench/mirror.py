@@ -13,7 +13,7 @@ from bench.figures import Figure, timed
 from bench.world import BODY_BYTES, EVENTS, FILES, World, until_current, world
 from machines import Machine
 
-ROUNDS = 5
+ROUNDS = 3
 KILLS = 5
 EXPIRING = "2s"
 PLACING_FLOOR = (

@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
 from relayfile.client import api
@@ -48,6 +48,15 @@ class Batch:
     live: bool = False
     received_bytes: int = 0
     ahead: tuple[int, int] = (0, 0)
+
+    def then(self, later: "Batch") -> "Batch":
+        """Both as one. `later` came right behind this one."""
+        return replace(
+            later,
+            changes=[*self.changes, *later.changes],
+            refused=[*self.refused, *later.refused],
+            received_bytes=self.received_bytes + later.received_bytes,
+        )
 
 
 async def batches(

@@ -1,10 +1,11 @@
 """Reads the log for the engine: batches into a bounded queue, from wherever the engine says."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 from typing import TypeAlias
 
-from relayfile.client.feed import Batch, Connection
+from relayfile.client.feed import MAX_BYTES, MAX_CHANGES, Batch, Connection
 from relayfile.errors import RelayfileError
 from relayfile.mirror.interrupt import Interruptible
 from relayfile.mirror.ports import Api
@@ -26,7 +27,8 @@ class Reader:
     def __init__(self, api: Api, wake: asyncio.Event) -> None:
         self._api = api
         self._wake = wake
-        self._queue: asyncio.Queue[tuple[int, Arrival]] = asyncio.Queue(AHEAD)
+        self._arrived: deque[Arrival] = deque()
+        self._taken = asyncio.Event()
         self._round = 0
         self._place: tuple[Cursor, int | None] = (Cursor("", 0), None)
         self._begin = asyncio.Event()
@@ -39,29 +41,27 @@ class Reader:
         """The next arrivals are what follows `cursor`."""
         self._round += 1
         self._place = (cursor, start)
-        while not self._queue.empty():
-            self._queue.get_nowait()
+        self._arrived.clear()
         self._begin.set()
         self._reading.strike()
 
     @property
     def waiting(self) -> bool:
         """Whether something arrived that was not taken."""
-        return not self._queue.empty()
+        return bool(self._arrived)
 
     def take(self, most_changes: int, most_bytes: int) -> list[Arrival]:
         """What arrived, up to about so much; a failure is the last of its reading."""
         arrived: list[Arrival] = []
         changes = size = 0
-        while changes < most_changes and size < most_bytes and not self._queue.empty():
-            made_in, arrival = self._queue.get_nowait()
-            if made_in != self._round:
-                continue
+        while self._arrived and changes < most_changes and size < most_bytes:
+            arrival = self._arrived.popleft()
             arrived.append(arrival)
             if isinstance(arrival, RelayfileError):
                 break
             changes += len(arrival.changes)
             size += arrival.received_bytes
+        self._taken.set()
         return arrived
 
     async def run(self) -> None:
@@ -85,10 +85,27 @@ class Reader:
                 await batches.aclose()
 
     async def _deliver(self, current: int, arrival: Arrival) -> None:
+        """Live frames that the engine has not taken yet become one batch: a turn costs the same for one or for many."""
         if isinstance(arrival, Batch):
             self.head = arrival.head
-        await self._queue.put((current, arrival))
+        while current == self._round and len(self._arrived) >= AHEAD and not self._joined(arrival):
+            self._taken.clear()
+            await self._taken.wait()
+        if current != self._round:
+            return
+        if whole := self._joined(arrival):
+            self._arrived[-1] = whole
+        else:
+            self._arrived.append(arrival)
         self._wake.set()
+
+    def _joined(self, arrival: Arrival) -> Batch | None:
+        """The last batch that waits and this one as one, where both are live and it is not too much for one."""
+        last = self._arrived[-1] if self._arrived else None
+        if not (isinstance(last, Batch) and isinstance(arrival, Batch) and last.live and arrival.live):
+            return None
+        full = len(last.changes) >= MAX_CHANGES or last.received_bytes >= MAX_BYTES
+        return None if full else last.then(arrival)
 
     def _on_connection(self, connection: Connection, trouble: RelayfileError | None) -> None:
         self.connection = connection
