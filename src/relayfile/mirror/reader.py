@@ -85,7 +85,7 @@ class Reader:
                 await batches.aclose()
 
     async def _deliver(self, current: int, arrival: Arrival) -> None:
-        """Live frames that the engine has not taken yet become one batch: a turn costs the same for one or for many."""
+        """Live frames that the engine has not taken yet become one batch: one turn costs no more for many."""
         if isinstance(arrival, Batch):
             self.head = arrival.head
         while current == self._round and len(self._arrived) >= AHEAD and not self._joined(arrival):
