@@ -95,7 +95,7 @@ class Upload:
         fresh: list[Entry] = []
         halted = self._guard.review("remote", now_s) is not None
         deleted: list[Digest] = []
-        for node in self._state.trees.up(PARCEL_FILES, deletions=not halted):
+        for node in self._edits(deletions=not halted):
             if parcel.full:
                 break
             match merge.decide(node.trees.base, node.trees.local, node.trees.remote):
@@ -111,6 +111,16 @@ class Upload:
         if deleted:
             self._state.brake.let_through("remote", deleted)
         return parcel
+
+    def _edits(self, *, deletions: bool) -> list[Node]:
+        """The next edits, deletions last: of a folder that was renamed the new names are there before the old ones
+        go, so that nobody who follows takes it for a mass deletion (R30).
+        """
+        edits = self._state.trees.up(PARCEL_FILES, deletions=False)
+        if not deletions or len(edits) >= PARCEL_FILES:
+            return edits
+        mixed = self._state.trees.up(PARCEL_FILES, deletions=True)
+        return [*edits, *(node for node in mixed if node.stat is None)]
 
     def _withhold(self, now_s: float) -> None:
         """Every local edit is listed as one that is not sent, until the path changes there or the mirror may send."""

@@ -261,6 +261,28 @@ def test_renaming_a_large_folder_is_no_mass_deletion(mirror, server):
     assert_equal(mirror, server)
 
 
+def test_whoever_follows_a_renamed_folder_never_takes_it_for_a_mass_deletion(tmp_path, mirror, server):
+    follower = SimMirror(tmp_path, server, name="follower")
+    for number in range(900):
+        mirror.edit(f"a/{number}", b"%d" % number)
+    mirror.run()
+    follower.run()
+    for number in range(900):
+        mirror.disk.files[path(f"b/{number}")] = mirror.disk.files.pop(path(f"a/{number}"))
+        mirror.hints |= {path(f"a/{number}"), path(f"b/{number}")}
+    done = mirror.turn()
+    while done.parcel.pushes or done.report.more:
+        carried = mirror.carry(done)
+        follower.run()  # between any two parcels
+        assert not follower.last.report.halts
+        done = mirror.turn(**carried)
+    mirror.run()
+    follower.run()
+    assert_equal(follower, server)
+    assert len(follower.disk.files) == 900
+    follower.state.close()
+
+
 def test_a_folder_emptied_at_once_halts(mirror, server):
     server.write("a", b"1")
     server.write("b", b"2")
