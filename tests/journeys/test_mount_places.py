@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,48 @@ def test_a_second_daemon_for_a_directory_is_told_who_holds_it_also_from_another_
     assert str(holder) in ran.err, "it says which process holds it"
     assert not other.daemons()
     machine.until_live(root)
+
+
+def test_a_directory_that_was_moved_is_told_where_to_and_goes_on_there(machine, workspace, server, place):
+    root, second, third = place / "root", place / "second", place / "third"
+    machine.run("mount", "w", root)
+    made = machine.until_live(root)["mirror"]
+    root.rename(second)
+    told = machine.until_mirror(root, lambda one: one["state"] == "stopped", within_s=20, what="it noticed")
+    assert f"moved to {second}" in told["cause"]["message"]
+    assert f"`relayfile mount {second}`" in told["cause"]["message"]
+    assert f"`relayfile mount {second}`" in machine.run("pull", root, exit_code=6).err
+    (second / "differs.txt").write_text("edited while nobody looked\n")
+    machine.run("mount", second)
+    machine.run("pull", second)
+    assert server.observer().tree(workspace)["differs.txt"] == b"edited while nobody looked\n"
+    machine.run("stop", second)
+    # Moved while it was stopped: the old name says that it is gone, the new one is known.
+    second.rename(third)
+    assert machine.mirror(second)["cause"]["code"] == "root_replaced"
+    [seen] = machine.run("status", third, "--json").json["mirrors"]
+    assert (seen["mirror"], seen["directory"], seen["cause"]["code"]) == (made, str(third), "stopped")
+    machine.run("restart", cwd=third)
+    seen = machine.until_live(third)
+    assert (seen["mirror"], seen["conflicts"]) == (made, 0)
+    assert len(machine.status()["mirrors"]) == 1
+
+
+def test_a_file_system_that_is_mounted_over_a_mirror_ends_it_although_nobody_tells(machine, workspace, place):
+    root = place / "root"
+    machine.run("mount", "w", root)
+    machine.until_live(root)
+    if subprocess.run(["mount", "-t", "tmpfs", "none", root], capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        (root / "over.txt").write_text("not of this mirror\n")
+        machine.until_mirror(root, lambda one: one["state"] == "stopped", within_s=10, what="it noticed")
+    finally:
+        subprocess.run(["umount", "--lazy", root], check=True)
+    machine.run("mount", root)
+    machine.until_live(root)
+    assert files_below(root).keys() == {"same.txt", "differs.txt"}
+    assert machine.try_("read", "w", "/over.txt").code == 1
 
 
 def test_mounting_again_what_is_mounted_changes_nothing(machine, workspace, place):

@@ -84,7 +84,7 @@ def ask(
     except local.NotRunning:
         raise stopped(home, record) from None
     except OSError as error:
-        if not in_place(record):  # its daemon is about to notice, and ends
+        if not registry.in_place(record):  # its daemon is about to notice, and ends
             raise stopped(home, record) from error
         raise Unavailable(
             f"the daemon of {record.directory} does not answer: {error}. The files are not harmed by that.",
@@ -107,14 +107,11 @@ def stopped(home: Home, record: Record) -> RelayfileError:
     Halted, code `root_replaced`: its directory is gone, or another lies there. Else Unavailable, code
     `mirror_stopped`, with the word that the last daemon left.
     """
-    if not in_place(record):
-        return Halted(
-            f"{record.directory} is no longer the directory that was mounted: it is gone, or another one lies there. "
-            "Nothing was changed on either side.",
-            code="root_replaced",
-            hint=f"put it back, or `relayfile mount {record.workspace_name} {record.directory}` fills it anew",
-        )
     why = status.stopped(home, record)["cause"]
+    if not registry.in_place(record):
+        assert why is not None, "that is why"
+        said, _, hint = why["message"].removeprefix("no daemon keeps it: ").partition(" · ")
+        return Halted(f"{said}.", code=status.ROOT_GONE, hint=hint)
     said = "; its files are as they were." if why is None or why["code"] == "stopped" else f": {why['message']}"
     return Unavailable(
         f"the mirror {record.directory} is stopped{said}",
@@ -174,12 +171,4 @@ def rooted_at(home: Home, directory: str | Path) -> Record | None:
     found = registry.find(home, directory)
     if found is None or Path(found.directory).resolve() != Path(directory).resolve():
         return None
-    return found if in_place(found) else None
-
-
-def in_place(record: Record) -> bool:
-    """The directory that was mounted lies where it was."""
-    try:
-        return Path(record.directory).stat().st_ino == record.root_ino
-    except OSError:
-        return False
+    return found if registry.in_place(found) else None

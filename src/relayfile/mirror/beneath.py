@@ -15,9 +15,9 @@ from typing import Final, Self
 from relayfile.credentials.home import SECRETS_MARK
 from relayfile.errors import Halted, Misconfigured
 from relayfile.mirror import kernel
+from relayfile.mirror.registry import PRIVATE
 from relayfile.model import EXECUTABLE, REGULAR, SYMLINK, Mode, Stat
 
-PRIVATE: Final = ".relay"
 STAGE: Final = "stage"
 TRASH: Final = "trash"
 PARTS: Final = "parts"
@@ -41,7 +41,7 @@ class Beneath:
             Misconfigured: it is no directory, may not be written, or `.relay` is not an ordinary folder in it.
         """
         self.directory = directory
-        self._mount_again = f"put it back, or `relayfile mount {workspace} {directory}` fills it anew"
+        self._fill_anew = f"`relayfile mount {workspace} {directory}` fills it anew"
         self._secret_places = frozenset(secret_places)
         try:
             self.root = os.open(directory, _FOLDER & ~os.O_NOFOLLOW)
@@ -49,7 +49,7 @@ class Beneath:
             raise Misconfigured(
                 f"the mirror directory {directory} cannot be opened: {error.strerror}. Nothing was changed.",
                 code="root_unusable",
-                hint=self._mount_again,
+                hint=f"put it back, or {self._fill_anew}",
             ) from error
         there = os.fstat(self.root)
         self.dev, self.ino = there.st_dev, there.st_ino
@@ -86,15 +86,29 @@ class Beneath:
         except OSError:
             there = None
         if there is None or (there.st_dev, there.st_ino) != (self.dev, self.ino):
+            moved = self._moved_to()
+            where = f"was moved to {moved}" if moved else "is gone, or another one lies there"
+            go_on = f"`relayfile mount {moved}` goes on there" if moved else "put it back"
             raise Halted(
-                f"{self.directory} is no longer the directory that was mounted; nothing was changed on either side",
+                f"{self.directory} is no longer the directory that was mounted: it {where}; nothing was changed on "
+                "either side",
                 code="root_replaced",
-                hint=self._mount_again,
+                hint=f"{go_on}, or {self._fill_anew}",
             )
         if any(os.fstat(descriptor).st_nlink == 0 for descriptor in self._inner()):
             for descriptor in (*self._inner(), self.private):
                 os.close(descriptor)
             self._open_private()
+
+    def _moved_to(self) -> str:
+        """Where the root is by now, if it is anywhere and the system tells (Linux does); else empty."""
+        try:
+            place = os.readlink(f"/proc/self/fd/{self.root}")  # noqa: PTH115 - a string out
+            there = os.stat(place)  # noqa: PTH116 - as above
+        except OSError:
+            return ""
+        same = (there.st_dev, there.st_ino) == (self.dev, self.ino)
+        return place if same and place != self.directory else ""
 
     def closed(self, path: str, known: dict[str, str | None]) -> tuple[str, str] | None:
         """The folder at `path`, or one it lies in, that is not this mirror's to read or to write, and why; or None.

@@ -6,6 +6,7 @@ and signals (R37). It decides nothing about files. It does not exit for sign-in:
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import math
 import os
@@ -63,7 +64,8 @@ from relayfile.wire.state_file import INTERVAL_S
 T = TypeVar("T")
 
 _INTERRUPTED: Final = 130
-_BEAT_EVERY_S: Final = 15.0
+_BEAT_EVERY_S: Final = 1.0
+_PURGE_EVERY_BEATS: Final = 15
 _STOP_WITHIN_S: Final = 10.0
 _PUBLISH_AT_MOST_EVERY_S: Final = 0.5
 _LOG_BYTES: Final = 10_000_000
@@ -345,10 +347,12 @@ def _login(home: Home, record: Record) -> Login:
 
 
 async def _beat(beneath: Beneath, lease: Lease, ports: Ports, disk: LocalDisk) -> None:
-    """What must be looked at now and then: old trash, and that the lease still excludes others."""
-    while True:
+    """What must be looked at although nothing says so: that the root is in its place still, since nobody tells of a
+    file system that is mounted over it; that the lease excludes others; and, more rarely, old trash.
+    """
+    for beat in itertools.count(1):
         await asyncio.sleep(_BEAT_EVERY_S)
-        if copies := await ports.run_blocking(disk.purge):
+        if beat % _PURGE_EVERY_BEATS == 0 and (copies := await ports.run_blocking(disk.purge)):
             _log.info("%d files were written to after they had been replaced: kept as conflict copies", len(copies))
         await ports.run_blocking(beneath.check)
         if not lease.held():

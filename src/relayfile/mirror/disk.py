@@ -16,9 +16,10 @@ from typing import Final
 from relayfile.core.paths import is_own, left_out
 from relayfile.errors import Halted, Unavailable
 from relayfile.mirror import kernel, reading
-from relayfile.mirror.beneath import PRIVATE, Beneath, look, mode_of, stat_of, untouched
+from relayfile.mirror.beneath import Beneath, look, mode_of, stat_of, untouched
 from relayfile.mirror.parts import put_back
 from relayfile.mirror.ports import CLOSED, Changed, Done, Place, Refused, Remove, Result, SetAside, Step, Unfit
+from relayfile.mirror.registry import PRIVATE
 from relayfile.mirror.stage import (
     FILLING,
     READY,

@@ -22,9 +22,8 @@ from relayfile import errors
 from relayfile.credentials import machine
 from relayfile.credentials.home import Home
 from relayfile.errors import LeaseHeld, Misconfigured, RelayfileError, Unavailable
-from relayfile.mirror import lease, registry
-from relayfile.mirror.beneath import PRIVATE
-from relayfile.mirror.registry import Record
+from relayfile.mirror import lease, registry, root
+from relayfile.mirror.registry import PRIVATE, Record
 
 READY_WITHIN_S: Final = 60.0
 STOP_WITHIN_S: Final = 20.0
@@ -46,8 +45,9 @@ def start(home: Home, record: Record, *, within_s: float = READY_WITHIN_S) -> No
     Raises:
         LeaseHeld: a daemon already does.
         Unavailable: code `not_ready`: it runs and goes on trying, but was not ready after `within_s`.
-        RelayfileError: of the class and with the message with which the daemon ended.
+        RelayfileError: of the class and with the message with which the daemon ended; or as `root.settle`.
     """
+    root.settle(home, record)
     ours, theirs = os.pipe()
     try:
         with (home.prepare("mirrors", record.id) / LOG).open("ab") as log:

@@ -5,7 +5,7 @@ The state of a mirror (trees, cursor, outbox) is not here: `mirror/state` owns i
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from relayfile.credentials.home import Home
@@ -14,6 +14,9 @@ from relayfile.errors import Misconfigured, NotFound
 RECORD = "mirror.json"
 RETIRED = "mirror.json.retired"
 SOCKET = "control.sock"
+PRIVATE = ".relay"
+ID = "id"
+"""In the root: the folder of our own, and the mark in it that says which mirror this is the root of."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,24 @@ def load(home: Home, mirror: str) -> Record:
         NotFound: no such mirror on this machine.
         Misconfigured: its record cannot be read.
     """
-    path = home.mirrors / mirror / RECORD
+    return _read(home.mirrors / mirror / RECORD, mirror)
+
+
+def known(home: Home, mirror: str) -> Record | None:
+    """The record of the mirror with this id, also of one that is listed no more; None: there is none to be read."""
+    for name in (RECORD, RETIRED):
+        try:
+            return _read(home.mirrors / mirror / name, mirror)
+        except (NotFound, Misconfigured):
+            continue
+    return None
+
+
+def _read(path: Path, mirror: str) -> Record:
     try:
         found = json.loads(path.read_text("utf-8"))
-        known = {field.name for field in fields(Record)}
-        return Record(**{name: value for name, value in found.items() if name in known})
+        names = {field.name for field in fields(Record)}
+        return Record(**{name: value for name, value in found.items() if name in names})
     except FileNotFoundError:
         raise NotFound(f"no mirror {mirror!r} on this machine", code="mirror_not_found") from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -106,16 +122,68 @@ def retire(home: Home, mirror: str) -> None:
 
 
 def find(home: Home, directory: str | Path) -> Record | None:
-    """The mirror whose root is `directory`, or holds it; None when there is none."""
+    """The mirror whose root is `directory`, or holds it; None when there is none.
+
+    A root that was moved is known by its mark and its inode; the record then names the place where it is now.
+    """
     wanted = os.path.realpath(directory)
     records = {os.path.realpath(record.directory): record for record in all(home)}
     while True:
-        if wanted in records:
-            return records[wanted]
+        named = records.get(wanted)
+        if named is not None and in_place(named):
+            return named
+        if found := _moved_to(home, wanted) or named:
+            return found
         parent = os.path.dirname(wanted)  # noqa: PTH120 - a string in, strings compared
         if parent == wanted:
             return None
         wanted = parent
+
+
+def in_place(record: Record) -> bool:
+    """The directory that was mounted lies where it was."""
+    try:
+        return Path(record.directory).stat().st_ino == record.root_ino
+    except OSError:
+        return False
+
+
+def marked(private: int) -> str | None:
+    """The id of the mirror whose root this `.relay` says that it lies in; None: of none, or in no form of ours."""
+    try:
+        descriptor = os.open(ID, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=private)
+    except OSError:
+        return None
+    try:
+        found = json.loads(os.read(descriptor, 4096))["id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    finally:
+        os.close(descriptor)
+    return found if isinstance(found, str) and found.isalnum() else None
+
+
+def _moved_to(home: Home, directory: str) -> Record | None:
+    """The mirror whose root lies here now and not where its record says. A copy of a root has another inode.
+
+    That may be one that is listed no more, since another mirror took the name that it had.
+    """
+    try:
+        private = os.open(
+            os.path.join(directory, PRIVATE),  # noqa: PTH118 - as above
+            os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+        )
+    except OSError:
+        return None
+    try:
+        mark = marked(private)
+    finally:
+        os.close(private)
+    record = None if mark is None else known(home, mark)
+    if record is None or in_place(record):
+        return None
+    moved = replace(record, directory=directory)
+    return moved if in_place(moved) else None
 
 
 def control_socket(home: Home, mirror: str) -> str:

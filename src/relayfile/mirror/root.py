@@ -11,17 +11,14 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from relayfile.core.paths import left_out_folder
 from relayfile.credentials.home import SECRETS_MARK, Home
 from relayfile.errors import Misconfigured, UsageError
 from relayfile.mirror import registry
-from relayfile.mirror.beneath import PRIVATE, Beneath
+from relayfile.mirror.beneath import Beneath
 from relayfile.mirror.lease import Lease
-from relayfile.mirror.registry import Record
-
-ID: Final = "id"
+from relayfile.mirror.registry import ID, PRIVATE, Record
 
 
 def prepare(
@@ -97,19 +94,23 @@ def prepare(
     return wanted
 
 
+def settle(home: Home, record: Record) -> None:
+    """The record names the place where its root is now: where `registry.find` found one that was moved (R33).
+
+    Raises:
+        Misconfigured: it may not be a root there, as `prepare`; the record is as it was.
+    """
+    if (record.id, record.directory) in {(one.id, one.directory) for one in registry.all(home)}:
+        return
+    place = Path(record.directory)
+    refuse_secret_places(home, place)
+    _refuse_other_mirrors(home, place)
+    registry.save(home, record)
+
+
 def identity(beneath: Beneath) -> str | None:
     """The id of the mirror whose root this says it is; None: of none, or in no form of ours."""
-    try:
-        descriptor = os.open(ID, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=beneath.private)
-    except OSError:
-        return None
-    try:
-        marked = json.loads(os.read(descriptor, 4096))["id"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    finally:
-        os.close(descriptor)
-    return marked if isinstance(marked, str) and marked.isalnum() else None
+    return registry.marked(beneath.private)
 
 
 def verify(beneath: Beneath, record: Record) -> None:
@@ -220,7 +221,7 @@ def _below_with(root: Path, name: str) -> Iterator[Path]:
 def _refuse_other_mirrors(home: Home, root: Path) -> None:
     for record in registry.all(home):
         other = Path(os.path.realpath(record.directory))
-        if _same(root, other) or not other.is_dir():
+        if _same(root, other) or not registry.in_place(record):  # what was its root lies elsewhere
             continue
         where = "inside" if _lies_in(root, other) else "around" if _lies_in(other, root) else None
         if where:
@@ -247,15 +248,12 @@ def _refuse_other_mirrors(home: Home, root: Path) -> None:
 
 def _of_this_root(home: Home, wanted: Record, *, moved: bool) -> Record | None:
     """The record of the mirror that this root really is; None when it is a copy, or unknown here."""
-    records = {record.id: record for record in registry.all(home)}
-    before = records.get(wanted.id)
+    before = registry.known(home, wanted.id)
     if before is None:
         return None
     if (before.root_dev, before.root_ino) == (wanted.root_dev, wanted.root_ino):
         return before
-    old = Path(before.directory)
-    still_there = old.is_dir() and not _same(old, Path(wanted.directory))
-    return before if moved and not still_there else None
+    return before if moved and not registry.in_place(before) else None
 
 
 def _retire_others(home: Home, root: Path) -> None:

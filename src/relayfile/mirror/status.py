@@ -10,12 +10,14 @@ from typing import Final, cast
 
 from relayfile import __version__, errors
 from relayfile.credentials.home import Home
+from relayfile.mirror import registry
 from relayfile.mirror.event import Event
 from relayfile.mirror.picture import Cause, Picture, Progress
 from relayfile.mirror.registry import Record
 from relayfile.wire import control
 from relayfile.wire.control import Fragment
 
+ROOT_GONE: Final = "root_replaced"
 LAST: Final = "last.json"
 """In the mirror's folder: the last fragment its daemon drew, for the time after it."""
 _COLOURS: Final = {
@@ -94,6 +96,7 @@ def stopped(home: Home, record: Record, login: Mapping[str, object] | None = Non
     last |= {
         "state": "stopped",
         "cause": _why_stopped(last, record),
+        "directory": record.directory,
         "connection": "none",
         "paused": record.paused,
         "read_only": record.read_only,
@@ -183,13 +186,26 @@ def event(told: Event) -> control.Event:
 
 def _why_stopped(last: Mapping[str, object], record: Record) -> control.Cause:
     mend = f"run `relayfile mount {record.directory}`"
+    why = last["cause"] if isinstance(last["cause"], dict) else None
+    if registry.in_place(record):
+        why = None if why is not None and why.get("code") == ROOT_GONE else why  # it was put back
+    elif why is None or why.get("code") != ROOT_GONE:
+        return control.Cause(code=ROOT_GONE, message=f"no daemon keeps it: {_root_gone(record)}")
     if last["pid"] is not None:
         return control.Cause(
             code="ended_unexpectedly", message=f"no daemon keeps it: the last one ended without a word · {mend}"
         )
-    if isinstance(why := last["cause"], dict):
+    if why is not None:
         return control.Cause(code=str(why.get("code")), message=f"no daemon keeps it: {why.get('message')}")
     return control.Cause(code="stopped", message=f"no daemon keeps it · {mend}")
+
+
+def _root_gone(record: Record) -> str:
+    return (
+        f"{record.directory} is no longer the directory that was mounted: it is gone, or another one lies there; "
+        f"nothing was changed on either side · put it back, or `relayfile mount {record.workspace_name} "
+        f"{record.directory}` fills it anew; if it was moved, `relayfile mount DIR` goes on at its new place"
+    )
 
 
 def _cause(cause: Cause | None) -> control.Cause | None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -133,6 +134,54 @@ def test_a_root_that_was_only_renamed_is_the_same(home, directory, tmp_path):
     assert second.id == first.id
     assert second.directory == str(tmp_path / "renamed")
     assert registry.all(home) == [second]
+
+
+def test_a_root_that_was_moved_is_found_by_its_mark_and_the_next_start_keeps_the_place(home, directory, tmp_path):
+    first = root.prepare(home, directory, **ACME)
+    (directory / "sub").mkdir()
+    moved = tmp_path / "moved"
+    directory.rename(moved)
+    root.prepare(home, directory, **OTHER)  # another mirror takes the old name
+    there = registry.find(home, moved / "sub")
+    assert there == replace(first, directory=str(moved))
+    assert registry.find(home, directory).workspace == OTHER["workspace"]
+    root.settle(home, there)
+    assert registry.load(home, first.id) == there
+    assert registry.find(home, moved) == there
+
+
+def test_a_copy_of_a_root_is_not_found_as_the_mirror_that_it_is_a_copy_of(home, directory, tmp_path):
+    root.prepare(home, directory, **ACME)
+    shutil.copytree(directory, tmp_path / "copy")
+    assert registry.find(home, tmp_path / "copy") is None
+    shutil.rmtree(directory)
+    assert registry.find(home, tmp_path / "copy") is None, "only `--moved` says that it takes its place"
+
+
+def test_a_root_that_was_moved_to_where_none_may_be_is_not_settled(home, directory, tmp_path):
+    first = root.prepare(home, directory, **ACME)
+    outer = root.prepare(home, tmp_path / "outer", **OTHER)
+    inner = tmp_path / "outer" / "inner"
+    directory.rename(inner)
+    with pytest.raises(Misconfigured) as refused:
+        root.settle(home, registry.find(home, inner))
+    assert refused.value.code == "nested_mirror"
+    assert registry.load(home, first.id) == first
+    assert registry.find(home, tmp_path / "outer") == outer
+
+
+@pytest.mark.parametrize("mark", ["", "[]", '{"id": 7}', '{"id": "../x"}', "fifo", "link"])
+def test_a_mark_that_is_not_ours_is_of_no_mirror(home, directory, tmp_path, mark):
+    root.prepare(home, directory, **ACME)
+    (tmp_path / "other" / ".relay").mkdir(parents=True)
+    at = tmp_path / "other" / ".relay" / "id"
+    if mark == "fifo":
+        os.mkfifo(at)
+    elif mark == "link":
+        at.symlink_to(directory / ".relay" / "id")
+    else:
+        at.write_text(mark)
+    assert registry.find(home, tmp_path / "other") is None
 
 
 def test_a_private_folder_that_leads_elsewhere_is_refused(home, directory, tmp_path):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -71,14 +72,32 @@ def test_a_fragment_is_json_with_the_names_scripts_know():
 @pytest.mark.parametrize(("pid", "code"), [(None, "stopped"), (7, "ended_unexpectedly")])
 def test_a_stopped_mirror_says_what_its_daemon_last_knew_and_claims_nothing(tmp_path, pid, code):
     home = Home(tmp_path / "home")
-    registry.save(home, RECORD)
+    record = replace(RECORD, directory=str(tmp_path), root_ino=tmp_path.stat().st_ino)
+    registry.save(home, record)
     seen = drawn(LIVE)
     seen["pid"] = pid
     status.save_last(home, seen)
-    stopped = status.stopped(home, RECORD)
+    stopped = status.stopped(home, record)
     assert (stopped["state"], stopped["equal"], stopped["observed"], stopped["pid"]) == ("stopped", None, 41, None)
     assert stopped["cause"]["code"] == code
-    assert "relayfile mount /work/acme" in status.text(stopped)
+    assert f"relayfile mount {tmp_path}" in status.text(stopped)
+
+
+@pytest.mark.parametrize("ended_as", [None, "root_replaced"])
+def test_a_stopped_mirror_whose_directory_is_gone_says_so_and_no_more_once_it_was_put_back(tmp_path, ended_as):
+    home = Home(tmp_path / "home")
+    record = replace(RECORD, directory=str(tmp_path / "acme"), root_ino=tmp_path.stat().st_ino)
+    registry.save(home, record)
+    seen = drawn(LIVE)
+    seen["pid"] = None
+    if ended_as:
+        seen["cause"] = status.ending(Halted("it was moved to /elsewhere", code=ended_as))
+    status.save_last(home, seen)
+    gone = status.stopped(home, record)["cause"]
+    assert gone["code"] == "root_replaced"
+    assert ("moved to /elsewhere" if ended_as else f"relayfile mount acme {tmp_path}/acme") in gone["message"]
+    back = status.stopped(home, replace(record, directory=str(tmp_path)))
+    assert (back["cause"]["code"], back["directory"]) == ("stopped", str(tmp_path))
 
 
 def test_a_mirror_whose_daemon_could_not_go_on_says_why_as_long_as_it_is_stopped(tmp_path):

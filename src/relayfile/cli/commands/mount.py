@@ -66,7 +66,7 @@ def arguments(parser: Parser) -> None:
 
 def run(asked: argparse.Namespace, context: Context) -> int:
     """A daemon keeps the mirror; in the foreground: it has ended."""
-    from relayfile.mirror import launch, registry
+    from relayfile.mirror import launch, registry, root
 
     if asked.mirror:
         from relayfile.mirror.daemon import run as keep
@@ -78,7 +78,9 @@ def run(asked: argparse.Namespace, context: Context) -> int:
                 raise
             return error.exit_code  # who started us was told; our stderr is the log of the daemon that runs
     within_s = _within_s(asked)
-    record = _sending(_record(asked, context), asked, context)
+    record = _record(asked, context)
+    root.settle(context.home, record)
+    record = _sending(record, asked, context)
     # Whoever mounts a mirror whose credential was refused wants it to go on: that is the word its daemon waits for.
     waited = mirrors.readmit(context.home, record) and launch.pid(context.home, record) is not None
     if asked.foreground:

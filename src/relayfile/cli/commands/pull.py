@@ -9,6 +9,7 @@ from relayfile.cli import mirrors
 from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
 from relayfile.errors import RelayfileError, Unavailable
+from relayfile.mirror import registry
 from relayfile.mirror.registry import Record
 from relayfile.wire import control
 
@@ -90,7 +91,7 @@ def until_ended(context: Context, record: Record, target: str) -> dict[str, Any]
                 answer.close()
                 return dict(told)
             bar.at(told["files_done"], told["files_total"], told["bytes_done"], told["bytes_total"])
-    if not mirrors.in_place(record):
+    if not registry.in_place(record):
         raise mirrors.stopped(context.home, record)
     raise Unavailable(
         f"the daemon of {record.directory} ended while it was asked. Nothing it did is lost.",
