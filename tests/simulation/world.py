@@ -90,6 +90,7 @@ class SimDisk:
     unreadable: set[TreePath] = field(default_factory=set)
     parts: dict[Digest, bytes] = field(default_factory=dict)
     room: int = 1 << 40
+    elsewhere: dict[str, str] = field(default_factory=dict)
 
     def write(self, at: str, body: bytes, mode: str = "644") -> None:
         self.files[path(at)] = (body, self._stat(body, mode))
@@ -214,6 +215,9 @@ class SimDisk:
             del self.parts[digest]
 
     # Scanner
+
+    def local_name(self, at: TreePath) -> str:
+        return at
 
     def sweep(self, known: Known) -> Iterator[Found | Unstable | Left]:
         for at in list(self.files):

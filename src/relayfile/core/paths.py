@@ -1,4 +1,4 @@
-"""Names: which paths a mirror leaves out, which clash where case is folded, how a conflict copy is called."""
+"""Names: which paths a mirror leaves out, which some file system takes for one, how a conflict copy is called."""
 
 import datetime as dt
 import re
@@ -15,6 +15,16 @@ _COPY_NAME: Final = re.compile(
 )
 _VERSION_CONTROL: Final = frozenset({".git", ".hg", ".svn", ".bzr", "_darcs", ".jj"})
 _INSTALLED: Final = "node_modules"
+_UNSEEN: Final = dict.fromkeys(
+    letter
+    for first, last in (
+        *((0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F)),
+        *((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF)),
+        *((0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)),
+    )
+    for letter in range(first, last + 1)
+)
+"""Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties, which `unicodedata` does not have."""
 _EVERYWHERE: Final = frozenset({*_VERSION_CONTROL, _INSTALLED})
 
 
@@ -43,7 +53,7 @@ def is_own(path: str) -> bool:
     At any depth, and in whatever letters, because a file system may fold them: what others write must not be able to
     change what a mirror does.
     """
-    folded = path.casefold()
+    folded = path.casefold() if path.isascii() else fold_key(path)
     return _PRIVATE in folded and not {_PRIVATE, _CLOSING}.isdisjoint(folded.split("/"))
 
 
@@ -58,8 +68,12 @@ def _is_temporary(name: str) -> bool:
 
 
 def fold_key(path: str) -> str:
-    """What two paths have in common that a folding file system cannot tell apart (R25)."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+    """What two paths have in common that some folding file system cannot tell apart (R25).
+
+    Such file systems also skip letters that are not to be seen, so that `.re\u200clay` would be a `.relay`.
+    """
+    seen = path if path.isascii() else path.translate(_UNSEEN)
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", seen).casefold())
 
 
 def conflict_copy(path: TreePath, host: str, at_s: float, digest: Digest) -> TreePath:

@@ -12,9 +12,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final, Self
 
+from relayfile.core.naming import Rules
 from relayfile.credentials.home import SECRETS_MARK
 from relayfile.errors import Halted, Misconfigured
 from relayfile.mirror import kernel
+from relayfile.mirror.naming import Naming, probe
 from relayfile.mirror.registry import PRIVATE
 from relayfile.model import EXECUTABLE, REGULAR, SYMLINK, Mode, Stat
 
@@ -28,7 +30,10 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Beneath:
-    """Descriptors of the root, of `.relay`, and of its stage, trash and parts, which exist and are private."""
+    """Descriptors of the root, of `.relay`, and of its stage, trash and parts, which exist and are private.
+
+    Paths are those of the workspace; `naming` tells what they are called here.
+    """
 
     def __init__(
         self, directory: str, secret_places: Collection[tuple[int, int]] = (), *, workspace: str = "WORKSPACE"
@@ -55,6 +60,7 @@ class Beneath:
         self.dev, self.ino = there.st_dev, there.st_ino
         try:
             self._open_private()
+            self.naming = Naming(self._rules())
         except OSError as error:
             os.close(self.root)
             raise Misconfigured(
@@ -81,6 +87,7 @@ class Beneath:
         Raises:
             Halted: code `root_replaced`: another directory, or none, is in its place.
         """
+        self.naming.begin()
         try:
             there = Path(self.directory).stat()
         except OSError:
@@ -124,7 +131,7 @@ class Beneath:
                 if folder not in known:
                     above, at = self.folder(path[: max(0, begin - 1)]) if at is None else at, None
                     try:
-                        at = os.open(path[begin:end], _FOLDER, dir_fd=above)
+                        at = os.open(self.naming.local(path[begin:end], above), _FOLDER, dir_fd=above)
                     finally:
                         os.close(above)
                     known[folder] = self._closed(at)
@@ -150,7 +157,34 @@ class Beneath:
 
     def folder(self, path: str) -> int:
         """A new descriptor of the folder at `path`; the root's own for an empty path."""
-        return kernel.open_beneath(self.root, path, _FOLDER)
+        if self.naming.plain or not path:
+            return self.local_folder(path)
+        at = self.local_folder("")
+        for name in path.split("/"):
+            try:
+                below = os.open(self.naming.local(name, at), _FOLDER, dir_fd=at)
+            finally:
+                os.close(at)
+            at = below
+        return at
+
+    def local_folder(self, local: str) -> int:
+        """As `folder`, of what is called `local` here."""
+        return kernel.open_beneath(self.root, local, _FOLDER)
+
+    def local_path(self, path: str) -> str:
+        """What the file or folder at `path` is called here, or would be if it came."""
+        parts: list[str] = []
+        for name in () if self.naming.plain else path.split("/"):
+            try:
+                folder = self.local_folder("/".join(parts))
+            except OSError:  # nothing of it is here: what the file system cannot hold is mapped all the same
+                folder = os.dup(self.stage)
+            try:
+                parts.append(self.naming.local(name, folder))
+            finally:
+                os.close(folder)
+        return "/".join(parts) or path
 
     def made_folder(self, path: str) -> tuple[int, list[str]]:
         """As `folder`, with every part that was missing made; and the parents in which one was made.
@@ -165,13 +199,14 @@ class Beneath:
         at, touched = self.folder(""), []
         for depth, name in enumerate(parts):  # a loop, not a recursion: a path may have 2,000 parts
             try:
+                local = self.naming.local(name, at)
                 try:
-                    below = os.open(name, _FOLDER, dir_fd=at)
+                    below = os.open(local, _FOLDER, dir_fd=at)
                 except FileNotFoundError:
                     with contextlib.suppress(FileExistsError):
-                        os.mkdir(name, 0o777, dir_fd=at)  # the umask decides, as for any program of the user
+                        os.mkdir(local, 0o777, dir_fd=at)  # the umask decides, as for any program of the user
                         touched.append("/".join(parts[:depth]))
-                    below = os.open(name, _FOLDER, dir_fd=at)
+                    below = os.open(local, _FOLDER, dir_fd=at)
             finally:
                 os.close(at)
             at = below
@@ -179,6 +214,15 @@ class Beneath:
 
     def _inner(self) -> tuple[int, int, int]:
         return self.stage, self.trash, self.parts
+
+    def _rules(self) -> Rules:
+        try:
+            return probe(self.private)
+        except OSError:  # a full disk, say
+            twin = look(PRIVATE.upper(), self.root)
+            if twin is not None and twin.st_ino == os.fstat(self.private).st_ino:
+                raise  # one that folds: local names would be taken for new paths, and twins for one
+            return Rules()
 
     def _open_private(self) -> None:
         self.private = _private_folder(PRIVATE, 0o755, self.root)

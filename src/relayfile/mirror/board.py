@@ -111,6 +111,7 @@ class Board:
             conflicts=report.conflicts,
             not_kept=(*refused.items(), *left),
             not_kept_count=report.refused_count + len(left),
+            local_names=tuple(report.elsewhere.items()),
             held_deletions=sum(halt.count for halt in report.halts.values()),
             engine_starts=counters.engine_starts,
             cycles=counters.cycles + self.unsaved_cycles,

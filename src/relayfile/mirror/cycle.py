@@ -7,7 +7,7 @@ it in the second. A turn that fails leaves both sides as they were or as the int
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final, Literal, TypeAlias
 
@@ -103,7 +103,7 @@ class Ticket:
 @dataclass(frozen=True, slots=True)
 class Report:
     """How the mirror stands after a turn. `left` are local names that cannot be looked at or sent, `impossible` paths
-    of the server that no mirror can have; each with its reason.
+    of the server that no mirror can have; each with its reason. `elsewhere` are paths with another name here.
     """
 
     stream: Stream
@@ -115,6 +115,7 @@ class Report:
     refused_count: int
     left: Mapping[str, str]
     impossible: Mapping[str, str]
+    elsewhere: Mapping[str, str]
     equal: bool | None
     damaged: bool
     unstable: bool
@@ -179,7 +180,8 @@ class Cycle:
             Unavailable: not now.
         """
         with self._state.faults():
-            return why.account(self._state, self._guard, path, self._survey.left, self._impossible)
+            known = why.account(self._state, self._guard, path, self._survey.left, self._impossible)
+            return replace(known, local_name=self._ports.disk.local_name(path))
 
     def conflicts(self) -> list[Conflict]:
         """Every conflict whose copy lies on the disk, oldest first.
@@ -417,6 +419,7 @@ class Cycle:
             state.refusals.count(),
             dict(self._survey.left),
             dict(self._impossible),
+            self._survey.elsewhere,
             equal,
             self._proof.damaged,
             bool(self._survey.unstable),

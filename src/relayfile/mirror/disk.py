@@ -93,6 +93,11 @@ class LocalDisk:
         """As `ports.Disk.pieces`."""
         return reading.pieces(self._beneath, path, expected, digest)
 
+    def local_name(self, path: TreePath) -> str:
+        """As `ports.Disk.local_name`."""
+        self._beneath.naming.begin()
+        return self._beneath.local_path(path)
+
     def recover(self, placing: Mapping[TreePath, Version]) -> list[TreePath]:
         """As `ports.Disk.recover`. What was displaced as expected goes to the trash and makes no copy."""
         paths = {path_key(path): path for path in placing}
@@ -202,6 +207,7 @@ class _Batch:
             if found := self._beneath.closed(above, self._closed):
                 return Refused(step.path, f"{found[0]}: {found[1]}", lasting=True, code=CLOSED)
             with self._parent(above, make=isinstance(step, Place)) as folder:
+                name = self._beneath.naming.local(name, folder)
                 match step:
                     case Place(expected=None):
                         assert staged is not None, "a step without result was staged"
@@ -297,6 +303,7 @@ class _Batch:
             self._put_back(trash, into, folder, name, step.path)
             return Changed(step.path)
         self._trash.moved(into, step.path)
+        self._beneath.naming.give_back(folder)
         self._touched.add(step.path.rpartition("/")[0])
         self._prune(step.path)
         return Done(step.path, None)
@@ -308,6 +315,7 @@ class _Batch:
         above, _, last = step.copy.rpartition("/")
         parent, made = self._beneath.made_folder(above)
         try:
+            last = self._beneath.naming.local(last, parent)
             self._touched.update(made)
             self._touched.update((above, step.path.rpartition("/")[0]))
             try:
@@ -358,7 +366,8 @@ class _Batch:
             except OSError:
                 return
             try:
-                os.rmdir(name, dir_fd=folder)
+                os.rmdir(self._beneath.naming.local(name, folder), dir_fd=folder)
+                self._beneath.naming.give_back(folder)
             except OSError:
                 return
             finally:

@@ -1,6 +1,6 @@
 """Gather, the local side: what the scanner sees becomes the local tree."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
@@ -28,6 +28,11 @@ class Survey:
         self.again: dict[TreePath, Side] = {}
         self.unstable: set[TreePath] = set()
         self.left: dict[str, str] = {}
+
+    @property
+    def elsewhere(self) -> Mapping[str, str]:
+        """What lies here under another name than its own, by path, as far as it can be listed."""
+        return dict(islice(self._scanner.elsewhere.items(), MOST_LISTED))
 
     def sweep(self, now_s: float) -> None:
         """The local tree is what lies on the disk: offline edits and offline deletions are found too."""
@@ -65,6 +70,8 @@ class Survey:
             elif isinstance(sight, Unstable):
                 self.unstable.add(sight.path)
             else:
+                if self.left and isinstance(sight, Missing):
+                    self.left.pop(sight.path, None)
                 certain.append(sight)
         changed = self._state.trees.see(certain, now_s)
         self._note_copies(changed, now_s)

@@ -57,7 +57,8 @@ class Picture:
     `equal` is True when both trees were compared by digest at `observed` and nothing moved since, None while that
     is not known, False when they were compared and differ. `proven_at` (unix seconds) is when they last were equal.
     `applied` is the position up to which everything is on the disk; refused paths are skipped and listed in
-    `not_kept`, each with its reason, as many of the `not_kept_count` as can be listed.
+    `not_kept`, each with its reason, as many of the `not_kept_count` as can be listed. `local_names` are those paths,
+    each with its name here, that the file system cannot hold under their own.
     """
 
     state: StateWord
@@ -71,6 +72,7 @@ class Picture:
     conflicts: int = 0
     not_kept: tuple[tuple[str, str], ...] = ()
     not_kept_count: int = 0
+    local_names: tuple[tuple[str, str], ...] = ()
     held_deletions: int = 0
     engine_starts: int = 0
     cycles: int = 0

@@ -209,6 +209,9 @@ class Disk(Protocol):
         Once: harmless to repeat.
         """
 
+    def local_name(self, path: TreePath) -> str:
+        """What the path is called here: itself, except where the file system cannot hold that."""
+
 
 class Parts(Protocol):
     """Large contents on their way here, each whole or its beginning, on the mirror's own file system.
@@ -238,11 +241,15 @@ class Known(Protocol):
         """State and content as last seen; None when the path was absent or its content is not known."""
 
     def below(self, folder: TreePath, /) -> Iterable[TreePath]:
-        """Every path known to be present below `folder`."""
+        """Every path known to be present below `folder`; the root is the empty one."""
 
 
 class Scanner(Protocol):
     """Disk -> what lies there. Blocks; called in `run_blocking`."""
+
+    @property
+    def elsewhere(self) -> Mapping[str, str]:
+        """What was met under another last name than that of its path: path -> that name."""
 
     def sweep(self, known: Known) -> Iterator[Found | Unstable | Left]:
         """Everything below the root, each path once; digests are reused where the state is equal and not racy."""

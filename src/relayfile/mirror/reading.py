@@ -60,6 +60,7 @@ def _target(beneath: Beneath, path: TreePath, expected: Stat) -> bytes | None:
     except OSError:
         return None
     try:
+        name = beneath.naming.local(name, folder)
         target = os.readlink(os.fsencode(name), dir_fd=folder)
         return target if untouched(look(name, folder), expected) else None
     except OSError:
@@ -72,6 +73,10 @@ def _opened(beneath: Beneath, path: TreePath) -> int:
     above, _, name = path.rpartition("/")
     folder = beneath.folder(above)
     try:
-        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+        return os.open(
+            beneath.naming.local(name, folder),
+            os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK,
+            dir_fd=folder,
+        )
     finally:
         os.close(folder)

@@ -7,7 +7,7 @@ folders that hold secrets (R33) are not entered, wherever they appear.
 import errno
 import os
 import stat
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from typing import Final, cast
@@ -22,6 +22,7 @@ RACY_S: Final = 0.02
 """The clock of file times ticks in steps of up to this. A file written so recently may be written again without a
 sign, so its state is reported in a form that equals no real one: the next scan reads it once more (as git does)."""
 _BLOCK_BYTES: Final = 1 << 20
+_NOT_TOLD: Final = "what its name stands for is not known, or another file stands for it: rename it to have it sent"
 
 
 class LocalScanner:
@@ -30,6 +31,12 @@ class LocalScanner:
     def __init__(self, beneath: Beneath, now: Callable[[], float]) -> None:
         self._beneath = beneath
         self._now = now
+        self._untold: set[str] = set()
+
+    @property
+    def elsewhere(self) -> Mapping[str, str]:
+        """As `ports.Scanner.elsewhere`."""
+        return self._beneath.naming.elsewhere
 
     def sweep(self, known: Known) -> Iterator[Found | Unstable | Left]:
         """As `ports.Scanner.sweep`.
@@ -38,6 +45,8 @@ class LocalScanner:
             Halted: code `root_replaced`: what was seen says nothing about the mirror.
         """
         self._beneath.check()
+        self._beneath.naming.elsewhere.clear()
+        self._untold.clear()
         for sight in self._below("", known):
             yield sight
             if isinstance(sight, Left):
@@ -68,10 +77,15 @@ class LocalScanner:
                     if shut := self._beneath.closed(above, closed):
                         sights.append(Left(*shut))
                         continue
-                    found = None if at[1] is None or left_out(path) else look(name, at[1])
+                    found = None
+                    if at[1] is not None and not left_out(path):
+                        name = self._beneath.naming.local(name, at[1])
+                        found = look(name, at[1])
+                    self._beneath.naming.note(path, None if found is None else name)
                     if found is not None and stat.S_ISDIR(found.st_mode):
                         walked += (f"{path}/",)
                     sights += self._rescan_one(path, name, at[1], found, known)
+                    sights += self._told(path, known)
                 except OSError as error:
                     sights.append(Left(path, _unreadable(error)))
         finally:
@@ -96,6 +110,7 @@ class LocalScanner:
                 yield Missing(path)
                 return
             try:
+                name = self._beneath.naming.local(name, folder)
                 found = look(name, folder)
                 state = None if found is None else stat_of(found)
                 if state is None:
@@ -113,6 +128,19 @@ class LocalScanner:
             yield Left(path, _unreadable(error))
         else:
             yield Unstable(path) if digest is None else Found(path, state, digest)
+
+    def _told(self, path: TreePath, known: Known) -> Iterator[Sight]:
+        """What can be seen now that it is known which path some cut name on the way to `path` stands for."""
+        if not self._untold:
+            return
+        parts, local_parts = path.split("/"), self._beneath.local_path(path).split("/")
+        for depth in range(1, len(parts) + 1):
+            untold = "/".join((*parts[: depth - 1], local_parts[depth - 1]))
+            if untold in self._untold:
+                self._untold.remove(untold)
+                yield Missing(TreePath(untold))
+                if depth < len(parts):
+                    yield from self._rescan_folder(TreePath("/".join(parts[:depth])), known)
 
     def _rescan_one(
         self, path: TreePath, name: str, folder: int | None, found: os.stat_result | None, known: Known
@@ -163,15 +191,33 @@ class LocalScanner:
                 if above and (reason := next(marks, None)):
                     yield Left(_shown(above), reason)
                     continue
+                beside = frozenset(() if self._beneath.naming.plain else (entry.name for entry in listed))
                 for entry in listed:
-                    yield from self._entry(above, entry, folder, known, waiting)
+                    name = self._meant(entry.name, beside, above, known)
+                    path = f"{above}/{name or entry.name}" if above else name or entry.name
+                    if name is None:
+                        self._untold.add(path)
+                        yield Left(_shown(path), _NOT_TOLD)
+                    else:
+                        yield from self._entry(path, entry, folder, known, waiting)
             finally:
                 os.close(folder)
 
+    def _meant(self, local: str, beside: frozenset[str], above: str, known: Known) -> str | None:
+        """The segment that something called `local` in the folder `above` stands for; None: nobody can tell."""
+        naming = self._beneath.naming
+        if naming.plain:
+            return local
+        name = naming.meant(local, beside=beside)
+        if name is None:
+            begin = len(above) + 1 if above else 0
+            naming.learn({path[begin:].partition("/")[0] for path in known.below(TreePath(above))})
+            name = naming.meant(local, beside=beside)
+        return name
+
     def _entry(
-        self, above: str, entry: os.DirEntry[str], folder: int, known: Known, waiting: list[str]
+        self, path: str, entry: os.DirEntry[str], folder: int, known: Known, waiting: list[str]
     ) -> Iterator[Found | Unstable | Left]:
-        path = f"{above}/{entry.name}" if above else entry.name
         if left_out_folder(path) or left_out(path):
             return
         try:
@@ -183,6 +229,7 @@ class LocalScanner:
         except UsageError as error:
             yield Left(_shown(path), error.message.rpartition(": ")[2])
             return
+        self._beneath.naming.note(path, entry.name)
         if stat.S_ISDIR(found.st_mode):
             if reason := self._closed(path, found):
                 yield Left(path, reason)

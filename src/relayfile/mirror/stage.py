@@ -16,7 +16,7 @@ from typing import Final
 
 from relayfile.mirror.beneath import Beneath, look, mode_of, names, stat_of
 from relayfile.mirror.ports import Fetched, Place
-from relayfile.model import SYMLINK, Digest, Stat, TreePath
+from relayfile.model import MAX_SEGMENT_BYTES, SYMLINK, Digest, Stat, TreePath
 
 FILLING: Final = "filling-"
 READY: Final = "ready-"
@@ -25,6 +25,7 @@ _BACKDATED_NS: Final = 40_000_000
 size right after the placing could carry the same time and be taken for clean; like this every edit changes it."""
 _NEW: Final = "new"
 _BASENAME_BYTES: Final = 60
+_RESERVED: Final = dict.fromkeys((*range(1, 32), *map(ord, '"*:<>?|')), "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,14 @@ def state_token(dev_ino_size_mtime: Stat | os.stat_result | None) -> str:
             return f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"
 
 
-def label(step: Place) -> str:
-    """The name under which the content of `step` is staged: unique in its batch, at most 255 bytes."""
-    basename = step.path.rpartition("/")[2].encode()[:_BASENAME_BYTES].decode(errors="ignore")
-    return f"{path_key(step.path)}.{step.version.digest.hex()}.{state_token(step.expected)}.{basename}"
+def label(step: Place, most_bytes: int = MAX_SEGMENT_BYTES) -> str:
+    """The name under which the content of `step` is staged: unique in its batch, at most `most_bytes` if that can be,
+    and of letters that any file system takes.
+    """
+    begin = f"{path_key(step.path)}.{step.version.digest.hex()}.{state_token(step.expected)}."
+    basename = step.path.rpartition("/")[2].translate(_RESERVED)
+    room = max(1, min(_BASENAME_BYTES, most_bytes - len(begin)))
+    return begin + (basename.encode()[:room].decode(errors="ignore").rstrip(" .") or "_")
 
 
 def parsed(name: str) -> Label | None:
@@ -89,7 +94,7 @@ def fill(folder: int, step: Place, now_ns: int, beneath: Beneath, *, durably: bo
         OSError: among others ENOSPC. Nothing is left in `folder` then.
         UnfitError: nor then.
     """
-    name = label(step)
+    name = label(step, beneath.naming.rules.most_bytes)
     times = (now_ns - _BACKDATED_NS,) * 2
     try:
         if step.version.mode == SYMLINK:

@@ -33,6 +33,7 @@ _COLOURS: Final = {
 _RED: Final = "31"
 _WORKING: Final = frozenset({"bootstrapping", "catching-up", "pending"})
 _NOT_KEPT_SHOWN: Final = 5
+_NAMES_SHOWN: Final = 3
 
 
 def fragment(
@@ -65,6 +66,7 @@ def fragment(
         held_deletions=picture.held_deletions,
         not_kept=[control.NotKept(path=path, reason=reason) for path, reason in picture.not_kept],
         not_kept_count=picture.not_kept_count,
+        local_names=[control.LocalName(path=path, local_name=local) for path, local in picture.local_names],
         engine_starts=picture.engine_starts,
         cycles=picture.cycles,
         cycles_cancelled=picture.cycles_cancelled,
@@ -154,6 +156,9 @@ def text(seen: Fragment, *, width: int = 80, colour: bool = False) -> str:
     lines += [f"  not kept here: {one['path']} ({one['reason']})" for one in seen["not_kept"][:_NOT_KEPT_SHOWN]]
     if (more := seen["not_kept_count"] - min(len(seen["not_kept"]), _NOT_KEPT_SHOWN)) > 0:
         lines.append(f"  not kept here: {more:,} more, see `relayfile status --json`")
+    lines += [f"  called {one['local_name']} here: {one['path']}" for one in seen["local_names"][:_NAMES_SHOWN]]
+    if (more := len(seen["local_names"]) - _NAMES_SHOWN) > 0:
+        lines.append(f"  called otherwise here: {more:,} more, see `relayfile status --json`")
     lines += [f"  {notice}" for notice in seen["notices"]]
     if login := seen["login"].get("text"):
         lines.append(f"  login: {login}")

@@ -79,6 +79,7 @@ class Trash:
                 path = TreePath(path.rpartition("/")[2]) if path else None
                 continue
             try:
+                last = self._beneath.naming.local(last, parent)
                 kernel.move_new(folder, name, parent, last)
             except FileExistsError:
                 if content_digest(parent, last) == digest and (found := look(name, folder)):

@@ -185,10 +185,12 @@ class TreeRows:
         return None if held is None or held.stat is None or held.digest is None else (held.stat, held.digest)
 
     def below(self, folder: TreePath, /) -> list[TreePath]:
-        """Every local path known below `folder`."""
-        rows = self._db.execute(
-            "SELECT path FROM node WHERE path > ? AND path < ? AND l_ino IS NOT NULL", (folder + "/", folder + "0")
-        )
+        """Every local path known below `folder`; every one, below the root."""
+        sql = "SELECT path FROM node WHERE l_ino IS NOT NULL"
+        if folder:
+            rows = self._db.execute(f"{sql} AND path > ? AND path < ?", (folder + "/", folder + "0"))
+        else:
+            rows = self._db.execute(sql)
         return [TreePath(path) for (path,) in rows]
 
     def begin_sweep(self) -> None:

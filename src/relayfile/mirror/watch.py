@@ -41,7 +41,9 @@ _CAME: Final = Mask.CREATE | Mask.MOVED_TO
 
 
 class LocalWatcher:
-    """`ports.Watcher` by inotify. `notice` says what it cannot see, for `status`."""
+    """`ports.Watcher` by inotify. `notice` says what it cannot see, for `status`. In here a path is what it is called
+    on this disk; a hint speaks of the path in the workspace.
+    """
 
     def __init__(self, beneath: Beneath, monotonic: Callable[[], float]) -> None:
         self._beneath = beneath
@@ -96,8 +98,9 @@ class LocalWatcher:
 
     def opened(self, folder: str) -> None:
         """As `ports.Watcher.opened`."""
-        self._watch_below(folder)
-        self._hint(folder, Mask.MOVED_TO)
+        local = self._beneath.local_path(folder)
+        self._watch_below(local)
+        self._hint(local, Mask.MOVED_TO)
 
     def _wait_s(self) -> float | None:
         waits = [] if (settled := self._settling.next_in_s()) is None else [settled]
@@ -170,23 +173,23 @@ class LocalWatcher:
         elif mask & Mask.ATTRIB and path not in self._watches:  # it may be readable now
             self._hint(path, Mask.MOVED_TO)
 
-    def _hint(self, text: str, mask: Mask) -> None:
+    def _hint(self, local: str, mask: Mask) -> None:
         try:
-            path = TreePath.parse(text)
+            path = TreePath.parse(self._beneath.naming.path_meant(local) or "")
         except UsageError:
             return  # no path of a workspace; the next sweep lists it
-        if mask & Mask.MODIFY or (mask & Mask.CREATE and self._is_being_written(path)):
+        if mask & Mask.MODIFY or (mask & Mask.CREATE and self._is_being_written(local)):
             self._settling.opened(path)
         elif mask & _GONE:
             self._settling.gone(path)
         else:
             self._settling.changed(path)
 
-    def _is_being_written(self, path: TreePath) -> bool:
+    def _is_being_written(self, local: str) -> bool:
         """Whether a new name is a plain new file, whose writer will close it; a link or a second name is complete."""
-        above, _, name = path.rpartition("/")
+        above, _, name = local.rpartition("/")
         try:
-            folder = self._beneath.folder(above)
+            folder = self._beneath.local_folder(above)
         except OSError:
             return False
         try:
@@ -202,7 +205,7 @@ class LocalWatcher:
             if not self._watch(path):
                 continue
             try:
-                folder = self._beneath.folder(path)
+                folder = self._beneath.local_folder(path)
             except OSError:
                 continue
             try:

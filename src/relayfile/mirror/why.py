@@ -50,6 +50,7 @@ class Account:
     past: list[tuple[float, Decision]]
     next: str
     below: int = field(default=0)
+    local_name: str = ""
 
 
 def account(
@@ -89,6 +90,7 @@ def fields(told: Account) -> control.Account:
     trees = told.trees
     return control.Account(
         path=f"/{trees.path}",
+        local_name=None if told.local_name in {"", trees.path} else f"/{told.local_name}",
         base=control.version(trees.base),
         local=control.version(trees.local),
         remote=control.version(trees.remote),
@@ -120,6 +122,10 @@ def text(told: control.Account) -> str:
         remote = f"deleted at rev_{told['deleted_revision']}"
     local = control.line(told["local"]) + (f"  modified {told['modified_at']}" if told["modified_at"] else "")
     lines = [told["path"], f"  server: {remote}", f"  here:   {local}", f"  base:   {control.line(told['base'])}"]
+    if told["local_name"] is not None:
+        lines.append(
+            f"  called {told['local_name']} here: this file system cannot hold the name, or has a twin of it"
+        )
     if told["files_below"]:
         lines.append(f"  a folder here, with {told['files_below']:,} files below it: ask for one of them")
     for one in told["refused"]:

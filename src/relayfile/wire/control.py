@@ -116,6 +116,13 @@ class NotKept(TypedDict):
     reason: str
 
 
+class LocalName(TypedDict):
+    """A path whose last name cannot be had on the file system of this mirror, and what it is called there."""
+
+    path: str
+    local_name: str
+
+
 class Version(TypedDict):
     """One version of a path. The file on the disk has no revision; one whose content is not known has no digest."""
 
@@ -194,6 +201,7 @@ class Account(TypedDict):
     """All that a mirror knows of one path; `relayfile why --json` prints it, and its decisions newest first."""
 
     path: str
+    local_name: str | None
     base: Version | None
     local: Version | None
     remote: Version | None
@@ -239,6 +247,7 @@ class Fragment(TypedDict):
     held_deletions: int
     not_kept: Sequence[NotKept]
     not_kept_count: int
+    local_names: Sequence[LocalName]
     engine_starts: int
     cycles: int
     cycles_cancelled: int

@@ -28,6 +28,8 @@ AT = 1_700_000_000.0
         f"docs/{SECRETS_MARK.upper()}",
         "deep/er/.relay/state.json",
         "a/.RELAY/id",
+        ".re\u200clay/id",
+        "a/.relayfile-\u00adsecrets",
         "#auto#",
         ".tmp-1",
         "x.tmp",
@@ -56,6 +58,7 @@ def test_nobody_need_look_into_folders_that_are_left_out():
 def test_names_that_a_folding_disk_cannot_tell_apart_share_a_key():
     assert fold_key("A/Straße") == fold_key("a/STRASSE")
     assert fold_key("e\u0301") == fold_key("\u00e9")
+    assert fold_key("a\u200d\ufeffb") == fold_key("ab")
     assert fold_key("a") != fold_key("b")
 
 

@@ -74,6 +74,7 @@ class Daemon:
             decisions=[
                 control.Decision(at="2026-01-01T00:00:00.000Z", did="placed", revision=3, message="took rev_3")
             ],
+            local_name=None,
             files_below=0,
             next="nothing to do",
         )
