@@ -39,6 +39,9 @@ def test_an_edit_a_new_file_a_deletion_and_a_mode_travel_from_one_mirror_to_the_
     assert (root_a / "deep/er/file.txt").read_text() == "edited in b\n"
     assert a.mirror(root_a)["conflicts"] == b.mirror(root_b)["conflicts"] == 0
 
+    (root_a / "deep").rename(root_a / "moved")
+    pair.until_equal({"moved/er/file.txt", "link"})
+
 
 def test_what_an_editor_does_by_renaming_over_a_file_is_one_edit(pair):
     (_, root_a), (_, root_b) = pair.both

@@ -154,6 +154,9 @@ class LocalScanner:
                 yield Missing(path)  # it was a file and is a folder now
         elif found is None or folder is None:
             yield Missing(path)
+            yield from (
+                Missing(gone) for gone in list(known.below(path))
+            )  # a folder that was moved tells of itself only
         elif (sight := self._seen(path, name, folder, found, known)) is not None:
             yield sight
             yield from (Missing(gone) for gone in list(known.below(path)))  # it was a folder and is a file now

@@ -169,6 +169,7 @@ def test_a_rescan_tells_what_is_there_what_is_gone_and_what_lies_below(ground):
         (Missing, "folder/old"),
         (Missing, "gone"),
         (Missing, "was"),
+        (Missing, "was/below"),
     }
 
 
@@ -243,3 +244,15 @@ def test_a_root_that_was_replaced_says_nothing_about_the_mirror(ground):
         swept(ground)
     with pytest.raises(Halted):
         ground.scanner.rescan([TreePath("a")], Rows())
+
+
+def test_a_folder_that_was_moved_is_missing_with_all_that_lay_below_it(ground):
+    write(ground, "d/x", b"1")
+    write(ground, "d/e/y", b"2")
+    write(ground, "dd", b"3")
+    rows = rows_of(swept(ground))
+    (ground.root / "d").rename(ground.root / "q")
+    sights = ground.scanner.rescan([TreePath("d"), TreePath("q")], rows)
+    missing = {one.path for one in sights if isinstance(one, Missing)}
+    assert missing == {"d", "d/x", "d/e/y"}
+    assert {one.path for one in sights if isinstance(one, Found)} == {"q/x", "q/e/y"}
