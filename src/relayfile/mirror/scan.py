@@ -78,9 +78,11 @@ class LocalScanner:
                         sights.append(Left(*shut))
                         continue
                     found = None
-                    if at[1] is not None and not left_out(path):
+                    if at[1] is not None and not left_out_folder(path):
                         name = self._beneath.naming.local(name, at[1])
                         found = look(name, at[1])
+                        if found is not None and not stat.S_ISDIR(found.st_mode) and left_out(path):
+                            found = None
                     self._beneath.naming.note(path, None if found is None else name)
                     if found is not None and stat.S_ISDIR(found.st_mode):
                         walked += (f"{path}/",)
@@ -221,7 +223,9 @@ class LocalScanner:
     def _entry(
         self, path: str, entry: os.DirEntry[str], folder: int, known: Known, waiting: list[str]
     ) -> Iterator[Found | Unstable | Left]:
-        if left_out_folder(path) or left_out(path):
+        if left_out_folder(path):
+            return
+        if left_out(path) and not entry.is_dir(follow_symlinks=False):
             return
         try:
             found = entry.stat(follow_symlinks=False)

@@ -256,3 +256,13 @@ def test_a_folder_that_was_moved_is_missing_with_all_that_lay_below_it(ground):
     missing = {one.path for one in sights if isinstance(one, Missing)}
     assert missing == {"d", "d/x", "d/e/y"}
     assert {one.path for one in sights if isinstance(one, Found)} == {"q/x", "q/e/y"}
+
+
+@pytest.mark.parametrize("folder", ["backup~", "x.tmp", ".#d", "4913"])
+def test_a_folder_that_is_called_like_a_temporary_file_is_mirrored_like_any_other(ground, folder):
+    ground.put(f"{folder}/file", b"1")
+    ground.put(f"{folder}/sub/file", b"2")
+    (ground.root / folder / "file~").write_bytes(b"3")
+    rows = rows_of(swept(ground))
+    assert set(rows) == {f"{folder}/file", f"{folder}/sub/file"}
+    assert {one.path for one in ground.scanner.rescan([TreePath(folder)], rows)} == set(rows)
