@@ -89,10 +89,9 @@ def lying_on(rules: Odd):
 
         return call
 
-    def symlink(target, name, *, dir_fd):
-        return before["symlink"](
-            target, os.fsencode(rules.spelled(os.fsdecode(name), dir_fd, new=True)), dir_fd=dir_fd
-        )
+    def symlink(target, name, target_is_directory=False, *, dir_fd=None):
+        spelled = os.fsencode(rules.spelled(os.fsdecode(name), dir_fd, new=True))
+        return before["symlink"](target, spelled, target_is_directory, dir_fd=dir_fd)
 
     def moved(folder, name, other_folder, other_name, flag):
         name, other_name = rules.spelled(name, folder), rules.spelled(other_name, other_folder, new=True)

@@ -103,6 +103,7 @@ class Naming:
                 continue
             with contextlib.suppress(OSError):  # it went, or a twin came: as it was
                 kernel.move_new(folder, local, folder, name)
+        self._listed.clear()
 
     def _mapped(self, name: str) -> str:
         local = naming.mapped(name, self.rules)
