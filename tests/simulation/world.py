@@ -219,6 +219,9 @@ class SimDisk:
     def local_name(self, at: TreePath) -> str:
         return at
 
+    def path_of(self, local: str) -> TreePath:
+        return TreePath(local)
+
     def sweep(self, known: Known) -> Iterator[Found | Unstable | Left]:
         for at in list(self.files):
             yield self._found(at, known)

@@ -174,12 +174,14 @@ class Cycle:
             self._state.count_cycles(cycles, cancelled)
 
     def account(self, path: TreePath) -> Account:
-        """All that is known of the path now.
+        """All that is known of the path now, or of the one that lies here under that name.
 
         Raises:
             Unavailable: not now.
         """
         with self._state.faults():
+            if next(self._state.trees.nodes([path]), None) is None:
+                path = self._ports.disk.path_of(path) or path
             known = why.account(self._state, self._guard, path, self._survey.left, self._impossible)
             return replace(known, local_name=self._ports.disk.local_name(path))
 

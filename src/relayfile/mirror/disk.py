@@ -98,6 +98,11 @@ class LocalDisk:
         self._beneath.naming.begin()
         return self._beneath.local_path(path)
 
+    def path_of(self, local: str) -> TreePath | None:
+        """As `ports.Disk.path_of`."""
+        path = self._beneath.naming.path_meant(local)
+        return None if path is None else TreePath.parse(path)
+
     def recover(self, placing: Mapping[TreePath, Version]) -> list[TreePath]:
         """As `ports.Disk.recover`. What was displaced as expected goes to the trash and makes no copy."""
         paths = {path_key(path): path for path in placing}

@@ -212,6 +212,9 @@ class Disk(Protocol):
     def local_name(self, path: TreePath) -> str:
         """What the path is called here: itself, except where the file system cannot hold that."""
 
+    def path_of(self, local: str) -> TreePath | None:
+        """The path of what is called `local` here; None: nobody can tell."""
+
 
 class Parts(Protocol):
     """Large contents on their way here, each whole or its beginning, on the mirror's own file system.

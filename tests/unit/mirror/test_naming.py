@@ -40,7 +40,7 @@ class OddDisk:
         disk = LocalDisk(self.beneath, "host", time.time)
         self.execute, self.read, self.recover = disk.execute, disk.read, disk.recover
         self.sweep, self.rescan, self.reread = scanner.sweep, scanner.rescan, scanner.reread
-        self.local_name = disk.local_name
+        self.local_name, self.path_of = disk.local_name, disk.path_of
         self.scanner = scanner
 
     @property
@@ -223,6 +223,7 @@ def test_the_twin_that_lies_there_keeps_its_name_whatever_comes_or_is_restarted(
     account = why.fields(mirror.cycle.account(path("A.txt")))
     assert (account["path"], account["local_name"]) == ("/A.txt", f"/{local('A.txt', FOLDING)}")
     assert f"called /{local('A.txt', FOLDING)} here" in why.text(account)
+    assert mirror.cycle.account(path(local("A.txt", FOLDING))).trees.path == "A.txt", "asked by its name here"
     assert why.fields(mirror.cycle.account(path("a.txt")))["local_name"] is None
     mirror.disk.delete(local("A.txt", FOLDING))
     mirror.hints.add(path("A.txt"))
