@@ -11,13 +11,16 @@ import functools
 import os
 import unicodedata
 from dataclasses import dataclass
+from unittest.mock import patch
 
 from relayfile.mirror import kernel
 
 
 @dataclass(frozen=True)
 class Odd:
-    """The rules of one such file system. `strips`: dots and spaces at the end are dropped without a word."""
+    """The rules of one such file system. `strips`: dots and spaces at the end are dropped without a word; without
+    `modes` every file is executable, whatever one says.
+    """
 
     folds: bool = False
     reserved: str = ""
@@ -25,6 +28,7 @@ class Odd:
     strips: bool = False
     devices: bool = True
     highest: str = "\U0010ffff"
+    modes: bool = True
 
     def key(self, name: str) -> str:
         return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold()) if self.folds else name
@@ -54,58 +58,69 @@ VFAT = Odd(
 )
 FOLDING = Odd(folds=True)
 SHORT = Odd(most_bytes=143)
+
+
+class _Calls:
+    """The system calls as this file system answers them, by the real ones."""
+
+    def __init__(self, rules: Odd) -> None:
+        self.rules = rules
+
+    def one(self, real, *, new=False):
+        """Of one name in a folder."""
+
+        @functools.wraps(real)
+        def call(name, *args, dir_fd=None, **more):
+            if dir_fd is None:
+                return real(name, *args, **more)
+            spelled = self.rules.spelled(os.fsdecode(name), dir_fd, new=new)
+            return real(os.fsencode(spelled) if isinstance(name, bytes) else spelled, *args, dir_fd=dir_fd, **more)
+
+        return call
+
+    def two(self, real):
+        """Of a name that becomes another."""
+
+        @functools.wraps(real)
+        def call(name, other, *, src_dir_fd=None, dst_dir_fd=None, **more):
+            name, other = self.rules.spelled(name, src_dir_fd), self.rules.spelled(other, dst_dir_fd, new=True)
+            return real(name, other, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd, **more)
+
+        return call
+
+    def open(self, name, flags, *args, **more):
+        new = bool(flags & os.O_CREAT)
+        descriptor = self.one(_REAL["open"], new=new)(name, flags, *args, **more)
+        if new and not self.rules.modes:
+            _REAL["fchmod"](descriptor, 0o755)
+        return descriptor
+
+    def fchmod(self, descriptor, mode):
+        if self.rules.modes:
+            _REAL["fchmod"](descriptor, mode)
+
+    def symlink(self, target, name, target_is_directory=False, *, dir_fd=None):
+        spelled = os.fsencode(self.rules.spelled(os.fsdecode(name), dir_fd, new=True))
+        return _REAL["symlink"](target, spelled, target_is_directory, dir_fd=dir_fd)
+
+    def renamed(self, folder, name, other_folder, other_name, flag):
+        name = self.rules.spelled(name, folder)
+        return _RENAMED(folder, name, other_folder, self.rules.spelled(other_name, other_folder, new=True), flag)
+
+
+_LOOKED_UP = ("stat", "rmdir", "unlink", "readlink", "utime")
+_REAL = {name: getattr(os, name) for name in (*_LOOKED_UP, "open", "mkdir", "rename", "link", "symlink", "fchmod")}
+_RENAMED = kernel._renamed
 _listdir = os.listdir
 
 
 @contextlib.contextmanager
 def lying_on(rules: Odd):
     """While this is open, what is reached by descriptor lies on a file system with these rules."""
-    before = {name: getattr(os, name) for name in ("open", "stat", "mkdir", "rmdir", "unlink", "readlink", "utime")}
-    before |= {name: getattr(os, name) for name in ("rename", "link", "symlink", "fpathconf")}
-    moves = {name: getattr(kernel, name) for name in ("exchange", "_renamed")}
-
-    def named(real, *, new):
-        @functools.wraps(real)
-        def call(name, *args, dir_fd=None, **more):
-            if dir_fd is None:
-                return real(name, *args, **more)
-            made = new or (real is before["open"] and args and args[0] & os.O_CREAT)
-            raw = isinstance(name, bytes)
-            spelled = rules.spelled(os.fsdecode(name) if raw else name, dir_fd, new=bool(made))
-            return real(os.fsencode(spelled) if raw else spelled, *args, dir_fd=dir_fd, **more)
-
-        return call
-
-    def two(real):
-        @functools.wraps(real)
-        def call(name, other, *, src_dir_fd=None, dst_dir_fd=None, **more):
-            return real(
-                rules.spelled(name, src_dir_fd),
-                rules.spelled(other, dst_dir_fd, new=True),
-                src_dir_fd=src_dir_fd,
-                dst_dir_fd=dst_dir_fd,
-                **more,
-            )
-
-        return call
-
-    def symlink(target, name, target_is_directory=False, *, dir_fd=None):
-        spelled = os.fsencode(rules.spelled(os.fsdecode(name), dir_fd, new=True))
-        return before["symlink"](target, spelled, target_is_directory, dir_fd=dir_fd)
-
-    def moved(folder, name, other_folder, other_name, flag):
-        name, other_name = rules.spelled(name, folder), rules.spelled(other_name, other_folder, new=True)
-        return moves["_renamed"](folder, name, other_folder, other_name, flag)
-
-    try:
-        for name in ("open", "stat", "rmdir", "unlink", "readlink", "utime"):
-            setattr(os, name, named(before[name], new=False))
-        os.mkdir = named(before["mkdir"], new=True)
-        os.rename, os.link, os.symlink = two(before["rename"]), two(before["link"]), symlink
-        os.fpathconf = lambda *_: rules.most_bytes
-        kernel._renamed = moved
+    calls = _Calls(rules)
+    patches = {name: calls.one(_REAL[name]) for name in _LOOKED_UP}
+    patches |= {name: calls.two(_REAL[name]) for name in ("rename", "link")}
+    patches |= {"open": calls.open, "mkdir": calls.one(_REAL["mkdir"], new=True), "symlink": calls.symlink}
+    patches |= {"fchmod": calls.fchmod, "fpathconf": lambda *_: rules.most_bytes}
+    with patch.multiple(os, **patches), patch.object(kernel, "_renamed", calls.renamed):
         yield
-    finally:
-        for name, real in before.items():
-            setattr(os, name, real)
-        kernel._renamed = moves["_renamed"]

@@ -240,7 +240,7 @@ class SimDisk:
         before = known.get(at)
         return Found(at, stat, before[1] if before and before[0] == stat else digest_of(body))
 
-    def reread(self, at: TreePath) -> Iterator[int | Sight]:
+    def reread(self, at: TreePath, _: Known) -> Iterator[int | Sight]:
         for user in self.before_reread:
             user(at)
         if at in self.unreadable:

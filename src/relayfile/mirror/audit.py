@@ -58,7 +58,7 @@ class Audit:
                     path = self._state.rot.next_file(self._at)
                     if path is None:
                         return False
-                    self._at, self._reading = path, self._scanner.reread(path)
+                    self._at, self._reading = path, self._scanner.reread(path, self._state.trees)
                 read = next(self._reading)
                 if isinstance(read, int):
                     self.size_bytes += read

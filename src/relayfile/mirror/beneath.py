@@ -32,7 +32,8 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Beneath:
     """Descriptors of the root, of `.relay`, and of its stage, trash and parts, which exist and are private.
 
-    Paths are those of the workspace; `naming` tells what they are called here.
+    Paths are those of the workspace; `naming` tells what they are called here. Where `keeps_modes` is false every
+    regular file has the mode that the workspace gives it, whatever the file system says (R18).
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Beneath:
         try:
             self._open_private()
             self.naming = Naming(self._rules())
+            self.keeps_modes = _keeps_modes(self.private)
         except OSError as error:
             os.close(self.root)
             raise Misconfigured(
@@ -237,6 +239,26 @@ def _private_folder(name: str, mode: int, parent: int) -> int:
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, mode, dir_fd=parent)
     return os.open(name, _FOLDER, dir_fd=parent)
+
+
+def _keeps_modes(folder: int) -> bool:
+    """Whether the file system that holds `folder` lets a file be executable or not, as one says."""
+    name = f"modes-{os.getpid()}"
+    try:
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    except OSError:  # a full disk, say: nothing can be placed now anyway
+        return True
+    try:
+        for wanted in (0o700, 0o600):
+            os.fchmod(descriptor, wanted)
+            if bool(os.fstat(descriptor).st_mode & 0o111) is not (wanted == 0o700):
+                return False
+    except PermissionError:
+        return False
+    finally:
+        os.close(descriptor)
+        os.unlink(name, dir_fd=folder)
+    return True
 
 
 def names(folder: int) -> list[str]:

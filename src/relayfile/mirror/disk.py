@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from relayfile.core.paths import is_own, left_out
@@ -33,7 +34,7 @@ from relayfile.mirror.stage import (
     state_token,
 )
 from relayfile.mirror.trash import Trash
-from relayfile.model import SYMLINK, Digest, Stat, TreePath, Version
+from relayfile.model import SYMLINK, Digest, Mode, Stat, TreePath, Version
 
 SYNC_ALL_FROM: Final = 16
 """From this many files or folders on, one sync of the file system is cheaper than one of each (R32)."""
@@ -260,7 +261,7 @@ class _Batch:
         expected = step.expected
         assert expected is not None, "a replacement says what it replaces"
         there = look(name, folder)
-        if there is None or not untouched(there, expected) or mode_of(there) != expected.mode:
+        if there is None or not untouched(there, expected) or self._mode(there, expected.mode) != expected.mode:
             return Changed(step.path)
         try:
             kernel.exchange(self._folder, staged.name, folder, name)
@@ -331,7 +332,7 @@ class _Batch:
                 return Done(step.path, None)
             self._reach("set aside")
             found = os.stat(last, dir_fd=parent, follow_symlinks=False)
-            return Done(step.path, stat_of(found) if untouched(found, step.expected) else None)
+            return Done(step.path, self._state(found, step.expected))
         finally:
             os.close(parent)
 
@@ -345,8 +346,18 @@ class _Batch:
     def _settled(self, path: TreePath, folder: int, name: str, staged: Staged) -> Done:
         self._touched.add(path.rpartition("/")[0])
         found = look(name, folder)
-        same = untouched(found, staged.stat) and found is not None and mode_of(found) == staged.stat.mode
-        return Done(path, stat_of(found) if same and found is not None else None)
+        same = found is not None and self._mode(found, staged.stat.mode) == staged.stat.mode
+        return Done(path, self._state(found, staged.stat) if same else None)
+
+    def _mode(self, found: os.stat_result, given: Mode) -> Mode | None:
+        """The mode of what lies there; where none is kept, the one it was given."""
+        mode = mode_of(found)
+        return mode if self._beneath.keeps_modes or SYMLINK in {mode, given} or mode is None else given
+
+    def _state(self, found: os.stat_result | None, expected: Stat) -> Stat | None:
+        """The state of what lies there, if that is what is expected."""
+        state = stat_of(found) if found is not None and untouched(found, expected) else None
+        return state if state is None or self._beneath.keeps_modes else replace(state, mode=expected.mode)
 
     @contextlib.contextmanager
     def _parent(self, above: str, *, make: bool) -> Iterator[int]:

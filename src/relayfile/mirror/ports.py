@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 from relayfile.client.feed import Batch, OnConnection
 from relayfile.client.push import Outcome, Push
-from relayfile.model import Cursor, Digest, Stat, TreePath, Version
+from relayfile.model import Cursor, Digest, Mode, Stat, TreePath, Version
 
 T = TypeVar("T")
 
@@ -243,6 +243,9 @@ class Known(Protocol):
     def get(self, path: TreePath, /) -> tuple[Stat, Digest] | None:
         """State and content as last seen; None when the path was absent or its content is not known."""
 
+    def mode(self, path: TreePath, /) -> Mode | None:
+        """The mode that both sides agreed on last, else the one last seen; None: of a regular file there is none."""
+
     def below(self, folder: TreePath, /) -> Iterable[TreePath]:
         """Every path known to be present below `folder`; the root is the empty one."""
 
@@ -260,7 +263,7 @@ class Scanner(Protocol):
     def rescan(self, paths: Iterable[TreePath], known: Known) -> list[Sight]:
         """What lies at these paths, and below those that are folders (a known path that is gone: `Missing`)."""
 
-    def reread(self, path: TreePath) -> Iterator[int | Sight]:
+    def reread(self, path: TreePath, known: Known) -> Iterator[int | Sight]:
         """What lies at the path by its bytes, whatever its state says: how many were read, again and again, and last
         what was seen (a file that cannot be read: `Left`, by this path).
         """

@@ -16,7 +16,7 @@ from relayfile.core.paths import left_out, left_out_folder
 from relayfile.errors import UsageError
 from relayfile.mirror.beneath import MARKS, Beneath, look, stat_of
 from relayfile.mirror.ports import Found, Known, Left, Missing, Sight, Unstable
-from relayfile.model import SYMLINK, Digest, Stat, TreePath
+from relayfile.model import REGULAR, SYMLINK, Digest, Stat, TreePath
 
 RACY_S: Final = 0.02
 """The clock of file times ticks in steps of up to this. A file written so recently may be written again without a
@@ -95,7 +95,7 @@ class LocalScanner:
         self._beneath.check()
         return sights
 
-    def reread(self, path: TreePath) -> Iterator[int | Sight]:
+    def reread(self, path: TreePath, known: Known) -> Iterator[int | Sight]:
         """As `ports.Scanner.reread`.
 
         Raises:
@@ -129,7 +129,7 @@ class LocalScanner:
         except OSError as error:
             yield Left(path, _unreadable(error))
         else:
-            yield Unstable(path) if digest is None else Found(path, state, digest)
+            yield Unstable(path) if digest is None else Found(path, self._in_its_mode(path, state, known), digest)
 
     def _told(self, path: TreePath, known: Known) -> Iterator[Sight]:
         """What can be seen now that it is known which path some cut name on the way to `path` stands for."""
@@ -252,9 +252,10 @@ class LocalScanner:
         state = stat_of(found)
         if state is None:
             return Left(path, "neither a file, a folder nor a symbolic link")
+        mirrored = self._in_its_mode(path, state, known)
         before = known.get(path)
-        if before is not None and before[0] == state:
-            return Found(path, state, before[1])
+        if before is not None and before[0] == mirrored:
+            return Found(path, mirrored, before[1])
         newest_ns = max(state.mtime_ns, state.ctime_ns)
         racy = newest_ns >= (self._now() - RACY_S) * 1e9
         try:
@@ -267,7 +268,13 @@ class LocalScanner:
             return Left(path, _unreadable(error))
         if digest is None:
             return Unstable(path)
-        return Found(path, replace(state, ctime_ns=0) if racy else state, digest)
+        return Found(path, replace(mirrored, ctime_ns=0) if racy else mirrored, digest)
+
+    def _in_its_mode(self, path: TreePath, state: Stat, known: Known) -> Stat:
+        """The state of the file with the mode that the workspace gives it, where the file system keeps none (R18)."""
+        if self._beneath.keeps_modes or state.mode == SYMLINK:
+            return state
+        return replace(state, mode=known.mode(path) or REGULAR)
 
     def _closed(self, path: str, found: os.stat_result) -> str | None:
         """Why this folder is not entered, or None."""

@@ -10,7 +10,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
@@ -110,7 +110,7 @@ def fill(folder: int, step: Place, now_ns: int, beneath: Beneath, *, durably: bo
         raise
     staged = stat_of(found)
     assert staged is not None, "a file or link that was just made"
-    return Staged(name, staged)
+    return Staged(name, staged if beneath.keeps_modes else replace(staged, mode=step.version.mode))
 
 
 def _filled(
@@ -122,7 +122,7 @@ def _filled(
             write_all(descriptor, step.body)
         os.utime(descriptor, ns=times)
         found = os.fstat(descriptor)
-        if mode_of(found) != step.version.mode:  # a umask without x, or a file system that invents it
+        if mode_of(found) != step.version.mode and beneath.keeps_modes:  # a umask without x
             os.fchmod(descriptor, (found.st_mode & 0o666) | (0o100 if step.version.mode == "755" else 0))
             found = os.fstat(descriptor)
         if durably:
@@ -144,7 +144,9 @@ def _begun(folder: int, name: str, step: Place, beneath: Beneath) -> int:
         raise UnfitError from error
     descriptor = os.open(name, flags, dir_fd=folder)
     found = os.fstat(descriptor)
-    if step.version.mode == "755":  # who may read it may execute it, as the umask would have it
+    if (
+        step.version.mode == "755" and beneath.keeps_modes
+    ):  # who may read it may execute it, as the umask would have it
         os.fchmod(descriptor, found.st_mode | (found.st_mode & 0o444) >> 2)
     return descriptor
 

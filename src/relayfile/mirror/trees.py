@@ -16,7 +16,7 @@ from relayfile.core.merge import Trees
 from relayfile.mirror.overlaps import Overlaps
 from relayfile.mirror.ports import Found, Missing
 from relayfile.mirror.refusals import ROTTED, Refusal, Refusals
-from relayfile.model import Change, Digest, Put, Stat, TreePath, Version
+from relayfile.model import SYMLINK, Change, Digest, Mode, Put, Stat, TreePath, Version
 
 UNKNOWN: Final = Stat(0, 0, 0, 0, 0, "644")
 """Something lies there, but what is not known until it is scanned (R27)."""
@@ -183,6 +183,12 @@ class TreeRows:
         """State and content of the local file as last seen."""
         held = self._local(path)
         return None if held is None or held.stat is None or held.digest is None else (held.stat, held.digest)
+
+    def mode(self, path: TreePath, /) -> Mode | None:
+        """The mode of base, else of the local file as last seen; None where neither is a regular file's."""
+        sql = "SELECT b_mode, l_mode FROM node WHERE path = ?"
+        modes = self._db.execute(sql, (path,)).fetchone() or ()
+        return next((mode for mode in modes if mode not in {None, SYMLINK}), None)
 
     def below(self, folder: TreePath, /) -> list[TreePath]:
         """Every local path known below `folder`; every one, below the root."""

@@ -18,6 +18,7 @@ from relayfile.mirror import why
 from relayfile.mirror.beneath import Beneath
 from relayfile.mirror.disk import LocalDisk
 from relayfile.mirror.naming import probe
+from relayfile.mirror.parts import LocalParts
 from relayfile.mirror.scan import LocalScanner
 from relayfile.mirror.watch import LocalWatcher
 from simulation.world import SimMirror, SimServer, path
@@ -38,14 +39,10 @@ class OddDisk:
         # what a person writes here is older than a tick of the clock of file times
         scanner = LocalScanner(self.beneath, lambda: time.time() + 9)
         disk = LocalDisk(self.beneath, "host", time.time)
-        self.execute, self.read, self.recover = disk.execute, disk.read, disk.recover
-        self.sweep, self.rescan, self.reread = scanner.sweep, scanner.rescan, scanner.reread
-        self.local_name, self.path_of = disk.local_name, disk.path_of
-        self.scanner = scanner
+        self.ports = (disk, scanner, LocalParts(self.beneath))
 
-    @property
-    def elsewhere(self):
-        return self.scanner.elsewhere
+    def __getattr__(self, name):
+        return next(getattr(port, name) for port in self.ports if hasattr(port, name))
 
     def write(self, local, body, mode="644"):
         (self.root / local).parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +113,7 @@ def test_the_rules_of_a_file_system_are_found_by_trying_and_nothing_of_that_is_l
         assert beneath.naming.rules == _rules(rules)
         assert beneath.naming.plain is (rules == Odd())
         assert probe(beneath.private) == _rules(rules)
-    assert sorted(one.name for one in (tmp_path / ".relay").iterdir()) == ["stage", "trash"]
+    assert sorted(one.name for one in (tmp_path / ".relay").iterdir()) == ["parts", "stage", "trash"]
 
 
 HARD = ["a: b?.txt", "dir./x", "aux", "tail ", "\U0001f600/y.md", "line\nbreak"]
@@ -339,3 +336,30 @@ def test_a_disk_too_full_to_be_tried_keeps_only_a_folding_root_from_being_opened
         else:
             with pytest.raises(Misconfigured, match="No space left"):
                 Beneath(str(tmp_path))
+
+
+def test_where_no_modes_are_kept_a_file_has_the_mode_the_workspace_gives_it(on, server):
+    mirror = on(Odd(modes=False))
+    mirror.disk.write("tool.sh", b"same")
+    (mirror.disk.root / "tool.sh").chmod(0o755)
+    server.write("tool.sh", b"same", "755")
+    server.write("text", b"1")
+    server.write("link", b"text", "120000")
+    mirror.run()
+    mirror.disk.write("new", b"2")
+    (mirror.disk.root / "new").chmod(0o755)
+    mirror.disk.write("tool.sh", b"edited")
+    mirror.run(sweep=True)
+    modes = {name: version.mode for name, (_, version) in server.nodes.items()}
+    assert modes == {"tool.sh": "755", "text": "644", "link": "120000", "new": "644"}
+    server.write("text", b"1", "755")
+    server.write("tool.sh", b"edited", "644")
+    mirror.run()
+    puts = server.puts
+    mirror.run(sweep=True)
+    audit = mirror.cycle.audit()
+    while audit.piece():
+        pass
+    assert (audit.files, server.puts) == (4, puts)
+    mirror.run()
+    assert_equal(mirror, server)

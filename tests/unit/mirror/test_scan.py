@@ -39,7 +39,7 @@ def write(ground, path, body: bytes, *, age_s=10.0):
 
 
 def reread(ground, path):
-    *read, sight = ground.scanner.reread(TreePath(path))
+    *read, sight = ground.scanner.reread(TreePath(path), Rows())
     return read, sight
 
 
@@ -71,7 +71,7 @@ def test_what_is_read_again_may_be_a_link_or_gone_or_closed_by_now(ground):
 
 def test_a_file_that_changes_between_two_blocks_is_unstable(ground):
     ground.put("a", b"x" * 3_000_000)
-    reading = ground.scanner.reread(TreePath("a"))
+    reading = ground.scanner.reread(TreePath("a"), Rows())
     next(reading)
     with (ground.root / "a").open("ab") as file:
         file.write(b"more")
