@@ -36,7 +36,7 @@ DEVICES = ["aux", "CON", "nul.txt", "com1.", "lpt9", "C:", "a:b", "*?", "a.", "a
 LONG = ["x" * 255, "x" * 254 + ".", "y" * 140 + ".txt", "\u00e9" * 127, "\U0001f600" * 63, "z" * 250 + ":.md"]
 CONTROL = ["\x01", "\x1f\n", "\x7f", "\u202e", "\ufeffa", "%", "%2e%2e", "n~=000000000000", "n~-0123456789abcdef"]
 MAPPED = [mapped(name, Rules(folds=True)) for name in ("readme", "A", "x" * 255)]
-PLACES = ["a", "b", "dir", "link"]
+PLACES = ["a", "b", "dir", "link", "sub"]
 SEGMENTS = st.one_of(
     *(st.sampled_from(some) for some in (TWINS, OWN, REFUSED, DEVICES, LONG, CONTROL, MAPPED, POSING, PLACES)),
     st.text(max_size=20),
@@ -75,9 +75,9 @@ STATE = ("mode", "ino", "dev", "nlink", "uid", "gid", "size", "mtime_ns", "ctime
 
 @contextlib.contextmanager
 def canary(folder: Path):
-    folder.mkdir()
-    (folder / "sub").mkdir()
-    for name in ("z", "README", "sub/a", "id", "state.json"):
+    for name in ("", "sub", "sub/b", "a", "README"):
+        (folder / name).mkdir()
+    for name in ("z", "readme", "sub/a", "a/b", "id", "state.json"):
         (folder / name).write_text(f"canary {name}")
     (folder / "to").symlink_to("sub")
     before = snapshot(folder)
