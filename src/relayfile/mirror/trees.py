@@ -282,9 +282,6 @@ class TreeRows:
 
     # ---------------------------------------------------------------------------------------------- plumbing
 
-    def _sum(self) -> bytes:
-        return bytes(self._db.execute("SELECT local_sum FROM mirror").get)
-
     def _local(self, path: TreePath) -> LocalState | None:
         row = self._db.execute(
             "SELECT l_dev, l_ino, l_size, l_mtime_ns, l_ctime_ns, l_mode, l_digest FROM node WHERE path = ?", (path,)
@@ -292,7 +289,7 @@ class TreeRows:
         return None if row is None else LocalState(path, _stat(row[:6]), row[6])
 
     def _write_local(self, states: Sequence[LocalState], now_s: float) -> None:
-        total = int.from_bytes(self._sum(), "big")
+        total = int.from_bytes(bytes(self._db.execute("SELECT local_sum FROM mirror").get), "big")
         rows: list[tuple[Any, ...]] = []
         for state in states:
             held = self._db.execute("SELECT l_digest, l_mode FROM node WHERE path = ?", (state.path,)).fetchone()
