@@ -14,6 +14,7 @@ from relayfile.client.feed import Batch
 from relayfile.client.push import Conflict, Large, Outcome, Push, Stored, Torn, TornError
 from relayfile.core import digest as tree_digest
 from relayfile.core.merge import ancestors
+from relayfile.core.trash import Kept, Old
 from relayfile.mirror.cycle import Cycle, Gathered, Next
 from relayfile.mirror.fetch import MISSING
 from relayfile.mirror.ports import (
@@ -79,6 +80,8 @@ class SimDisk:
 
     files: dict[TreePath, tuple[bytes, Stat]] = field(default_factory=dict)
     trash: list[bytes] = field(default_factory=list)
+    kept_there: dict[str, tuple[Kept, bytes]] = field(default_factory=dict)
+    now_s: float = 1_700_000_000.0
     ticks: int = 0
     die_in: int | None = None
     refuse: dict[TreePath, Refused] = field(default_factory=dict)
@@ -141,18 +144,32 @@ class SimDisk:
                 if any(one.startswith(f"{at}/") for one in self.files):
                     return Refused(at, "a folder that is not empty lies in its place")
                 if held:
-                    self.trash.append(held[0])
+                    self._keep(step, *held)
                 self.files[at] = (body, self._stat(body, version.mode))
                 self.parts.pop(version.digest, None)
                 return Done(at, self.files[at][1])
             case Remove(at):
-                self.trash.append(self.files.pop(at)[0])
+                self._keep(step, *self.files.pop(at))
                 return Done(at, None)
             case SetAside(at, _, copy):
                 return self._set_aside(at, copy)
 
     def _content(self, body: Body, digest: Digest) -> bytes | None:
         return self.parts.get(digest) if isinstance(body, Fetched) else body
+
+    def _keep(self, step: Place | Remove, body: bytes, stat: Stat) -> None:
+        self.trash.append(body)
+        one = f"k{len(self.trash)}"
+        name = step.path.rpartition("/")[2]
+        there = Kept(one, step.path, name, self.now_s, len(body), stat.mode, step.old or Old(), ("", one))
+        self.kept_there[one] = (there, body)
+
+    def kept(self) -> list[Kept]:
+        return [one for one, _ in self.kept_there.values()]
+
+    def kept_content(self, one: Kept) -> bytes | None:
+        self._live()
+        return self.kept_there.get(one.id, (None, None))[1]
 
     def _set_aside(self, at: TreePath, copy: TreePath) -> Done:
         mine = self.files.pop(at)
@@ -410,6 +427,7 @@ class SimMirror:
     def turn(self, **gathered) -> Next:
         self.turns += 1
         self.clock.at += 0.01
+        self.disk.now_s = self.clock.at
         hints, self.hints = frozenset(self.hints), set()
         begin, self.begin = self.begin, None
         gathered.setdefault("may_push", True)

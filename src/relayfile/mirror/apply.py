@@ -154,7 +154,7 @@ class Apply:
             assert stat is not None, "it lies there"
             assert local is not None, "and was read"
             if local.same_content(node.trees.remote) or local.same_content(node.trees.base):
-                yield Remove(node.path, stat), node
+                yield Remove(node.path, stat, node.old("made_way", node.revision)), node
             else:
                 copy = paths.conflict_copy(node.path, self._host, now_s, local.digest)
                 yield SetAside(node.path, stat, copy), node
@@ -182,17 +182,23 @@ class Apply:
         local, stat = node.trees.local, node.stat
         match action:
             case merge.Download(version):
-                yield Place(node.path, version, self.bodies.get(version.digest, b""), stat)
+                yield Place(
+                    node.path,
+                    version,
+                    self.bodies.get(version.digest, b""),
+                    stat,
+                    node.old("replaced", node.revision),
+                )
             case merge.KeepBoth(version):
                 assert stat is not None, "there is something to keep"
                 assert local is not None, "and it was read"
                 yield SetAside(node.path, stat, paths.conflict_copy(node.path, self._host, now_s, local.digest))
                 yield Place(node.path, version, self.bodies.get(version.digest, b""), None)
             case merge.Combine(_, version, body):
-                yield Place(node.path, version, body, stat)
+                yield Place(node.path, version, body, stat, node.old("merged", node.revision))
             case merge.RemoveLocal():
                 assert stat is not None, "there is something to remove"
-                yield Remove(node.path, stat)
+                yield Remove(node.path, stat, node.old("deleted", node.revision))
 
     def _record(self, batch: Batch, results: Sequence[Result], now_s: float) -> Tally:
         agreed: list[Agreement] = []

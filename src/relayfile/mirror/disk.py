@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from relayfile.core.paths import is_own, left_out
+from relayfile.core.trash import Kept, Old
 from relayfile.errors import Halted, Unavailable
 from relayfile.mirror import kernel, reading
 from relayfile.mirror.beneath import Beneath, look, mode_of, stat_of, untouched
@@ -33,7 +34,7 @@ from relayfile.mirror.stage import (
     path_key,
     state_token,
 )
-from relayfile.mirror.trash import Trash
+from relayfile.mirror.trash import Keeping, Taking, Trash
 from relayfile.model import SYMLINK, Digest, Mode, Stat, TreePath, Version
 
 SYNC_ALL_FROM: Final = 16
@@ -53,11 +54,12 @@ class LocalDisk:
         host: str,
         now: Callable[[], float],
         reach: Callable[[str], None] = lambda _: None,
+        keeping: Keeping | None = None,
     ) -> None:
         self._beneath = beneath
         self._now = now
         self._reach = reach
-        self._trash = Trash(beneath, host, now)
+        self._trash = Trash(beneath, host, now, keeping)
         self._batches = 0
 
     def execute(self, steps: Sequence[Step]) -> list[Result]:
@@ -74,7 +76,7 @@ class LocalDisk:
         self._batches += 1
         name = f"{os.getpid()}-{self._batches}"
         try:
-            batch = _Batch(self._beneath, self._trash, self._reach, name, durably=len(steps) < SYNC_ALL_FROM)
+            batch = self._batch(steps, name)
         except OSError as error:
             return [_refused(step.path, error) for step in steps]
         try:
@@ -85,6 +87,14 @@ class LocalDisk:
         finally:
             batch.close()
         return [batch.results[index] for index in range(len(steps))]
+
+    def _batch(self, steps: Sequence[Step], name: str) -> "_Batch":
+        while True:
+            try:
+                return _Batch(self._beneath, self._trash, self._reach, name, steps)
+            except OSError as error:
+                if error.errno not in _FULL or not self._trash.give_way(0):
+                    raise
 
     def read(self, path: TreePath, expected: Stat) -> bytes | None:
         """As `ports.Disk.read`."""
@@ -117,7 +127,8 @@ class LocalDisk:
             if label is None or mode_of(found) is None:
                 copies.append(self._trash.copy_out(folder, name, path))
             elif label.displaces == state_token(found):
-                self._trash.keep(folder, name, found, path or TreePath(label.basename))
+                by = placing[path].revision or None if path else None
+                self._trash.keep(folder, name, found, path or TreePath(label.basename), Old(by=by))
             elif content_digest(folder, name) == label.digest:
                 put_back(self._beneath, folder, name, label.digest)
             else:
@@ -132,31 +143,45 @@ class LocalDisk:
         return copies
 
     def purge(self) -> list[TreePath]:
-        """What lay in the trash long enough is gone; the answer are conflict copies of what changed there."""
+        """As `Trash.purge`."""
         return self._trash.purge()
+
+    def kept(self) -> list[Kept]:
+        """As `ports.Disk.kept`."""
+        return self._trash.listed()
+
+    def kept_content(self, one: Kept) -> bytes | None:
+        """As `ports.Disk.kept_content`."""
+        return self._trash.content(one)
 
 
 class _Batch:
     """One call of `execute`: its stage folder, what it staged, its results by the index of the step."""
 
     def __init__(
-        self, beneath: Beneath, trash: Trash, reach: Callable[[str], None], name: str, *, durably: bool
+        self, beneath: Beneath, trash: Trash, reach: Callable[[str], None], name: str, steps: Sequence[Step]
     ) -> None:
         self._beneath = beneath
         self._trash = trash
         self._reach = reach
         self._name = FILLING + name
-        self._durably = durably
+        self._durably = len(steps) < SYNC_ALL_FROM
         self._staged: dict[int, Staged] = {}
         self._touched: set[str] = set()
         self._closed: dict[str, str | None] = {}
-        os.mkdir(self._name, 0o700, dir_fd=beneath.stage)
-        self._folder = beneath.folder(f"{PRIVATE}/stage/{self._name}")
+        self._taking: Taking = trash.taking(steps, durably=self._durably)
+        try:
+            os.mkdir(self._name, 0o700, dir_fd=beneath.stage)
+            self._folder = beneath.folder(f"{PRIVATE}/stage/{self._name}")
+        except BaseException:
+            self._taking.close()
+            raise
         self.results: dict[int, Result] = {}
 
     def close(self) -> None:
         """No descriptor is left open; the stage folder is gone unless something in it is still to be settled."""
         os.close(self._folder)
+        self._taking.close()
         with contextlib.suppress(OSError):
             os.rmdir(self._name, dir_fd=self._beneath.stage)
 
@@ -170,7 +195,7 @@ class _Batch:
                 self.results[index] = Refused(step.path, fault, lasting=True)
             elif isinstance(step, Place):
                 try:
-                    self._staged[index] = fill(self._folder, step, now_ns, self._beneath, durably=self._durably)
+                    self._staged[index] = self._filled(step, now_ns)
                 except UnfitError:
                     self.results[index] = Unfit(step.path)
                 except OSError as error:
@@ -184,6 +209,15 @@ class _Batch:
         self._name = ready
         self._reach("stage durable")
         self._refuse_what_depends(steps)
+
+    def _filled(self, step: Place, now_ns: int) -> Staged:
+        """A full disk refuses nothing as long as the trash can make way (A.10)."""
+        while True:
+            try:
+                return fill(self._folder, step, now_ns, self._beneath, durably=self._durably)
+            except OSError as error:
+                if error.errno not in _FULL or not self._trash.give_way(step.version.size):
+                    raise
 
     def _refuse_what_depends(self, steps: Sequence[Step]) -> None:
         """A file is not taken away when what should come in its place cannot: it would look deleted by its owner."""
@@ -199,6 +233,7 @@ class _Batch:
             if index not in self.results:
                 self.results[index] = self._published(index, step)
                 self._reach("published")
+        self._touched |= self._taking.touched
         if self._durably and len(self._touched) < SYNC_ALL_FROM:
             for folder in self._touched:
                 self._sync_folder(folder)
@@ -270,7 +305,7 @@ class _Batch:
         self._reach("exchanged")
         displaced = os.stat(staged.name, dir_fd=self._folder, follow_symlinks=False)
         if untouched(displaced, expected):
-            self._trash.keep(self._folder, staged.name, displaced, step.path)
+            self._taking.keep(self._folder, staged.name, displaced, step.path)
         elif mode_of(displaced) is None:  # a folder or a device came in between: it goes back where it was
             kernel.exchange(self._folder, staged.name, folder, name)
             return Changed(step.path)
@@ -282,7 +317,7 @@ class _Batch:
         """For file systems that cannot exchange: a second name in the trash keeps the old content (R27)."""
         expected = step.expected
         assert expected is not None, "a replacement says what it replaces"
-        kept, trash = self._trash.name(there, step.path), self._beneath.trash
+        kept, trash = self._taking.name(there, step.path), self._taking.folder
         try:
             os.link(name, kept, src_dir_fd=folder, dst_dir_fd=trash, follow_symlinks=False)
         except PermissionError as error:
@@ -290,7 +325,7 @@ class _Batch:
         os.rename(staged.name, name, src_dir_fd=self._folder, dst_dir_fd=folder)
         self._reach("exchanged")
         if untouched(look(kept, trash), expected):
-            self._trash.moved(kept, step.path)
+            self._taking.moved(kept, there.st_size, step.path)
         else:
             self._trash.copy_out(trash, kept, step.path)
         return self._settled(step.path, folder, name, staged)
@@ -301,14 +336,14 @@ class _Batch:
             return Done(step.path, None)
         if not untouched(there, step.expected):
             return Changed(step.path)
-        into, trash = self._trash.name(there, step.path), self._beneath.trash
+        into, trash = self._taking.name(there, step.path), self._taking.folder
         os.rename(name, into, src_dir_fd=folder, dst_dir_fd=trash)
         self._reach("removed")
         taken = os.stat(into, dir_fd=trash, follow_symlinks=False)
         if not untouched(taken, step.expected):
             self._put_back(trash, into, folder, name, step.path)
             return Changed(step.path)
-        self._trash.moved(into, step.path)
+        self._taking.moved(into, there.st_size, step.path)
         self._beneath.naming.give_back(folder)
         self._touched.add(step.path.rpartition("/")[0])
         self._prune(step.path)

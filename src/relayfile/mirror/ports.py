@@ -11,6 +11,7 @@ from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 from relayfile.client.feed import Batch, OnConnection
 from relayfile.client.push import Outcome, Push
+from relayfile.core.trash import Kept, Old
 from relayfile.model import Cursor, Digest, Mode, Stat, TreePath, Version
 
 T = TypeVar("T")
@@ -45,13 +46,15 @@ class Lost:
 class Place:
     """Make the path hold `body`, whose digest and mode are those of `version`.
 
-    `expected` is what lies there now as far as the mirror knows; None: nothing does.
+    `expected` is what lies there now as far as the mirror knows; None: nothing does. `old` is what is known of it,
+    for the trash.
     """
 
     path: TreePath
     version: Version
     body: Body
     expected: Stat | None
+    old: Old | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Remove:
 
     path: TreePath
     expected: Stat
+    old: Old | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +218,12 @@ class Disk(Protocol):
 
     def path_of(self, local: str) -> TreePath | None:
         """The path of what is called `local` here; None: nobody can tell."""
+
+    def kept(self) -> Sequence[Kept]:
+        """What the steps took and can be had back, oldest first."""
+
+    def kept_content(self, one: Kept) -> bytes | None:
+        """What that holds (of a symbolic link: its target); None: it is gone."""
 
 
 class Parts(Protocol):

@@ -8,6 +8,7 @@ import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from relayfile.core.trash import KEEP_S, MOST_BYTES
 from relayfile.credentials.home import Home
 from relayfile.errors import Misconfigured, NotFound
 
@@ -27,6 +28,7 @@ class Record:
     moved (`mount --moved`) keeps them. `shared_login`: its daemon renews through the shared sign-in, in place of a
     credential of its own (R10). `token_file`: it lives on the machine token in that file, and on no sign-in.
     `paused`: by `pause`, nothing is placed or sent until `resume`. `read_only`: nothing is ever sent.
+    `keep_trash_s` and `trash_bytes` are for how long, and how much of, what is taken off the disk is kept.
     """
 
     id: str
@@ -43,6 +45,8 @@ class Record:
     token_file: str | None = None
     paused: bool = False
     read_only: bool = False
+    keep_trash_s: float = KEEP_S
+    trash_bytes: int = MOST_BYTES
 
 
 def load(home: Home, mirror: str) -> Record:

@@ -35,6 +35,15 @@ class Ruling:
     keep: Keep
     settlement: Settlement | None = None
 
+    @property
+    def settled(self) -> bool:
+        """Whether a turn has carried it out, or put it off."""
+        return self.settlement is not None
+
+    def put_off(self) -> None:
+        """It is not carried out, as the mirror is paused."""
+        self.settlement = PAUSED
+
 
 RESOLVED: Final = Settlement()
 NO_CONFLICT: Final = Settlement("no_conflict", "it is no conflict any more")
@@ -85,14 +94,15 @@ class Resolve:
             at_path = there.trees.local
             if at_path.same_content(mine):
                 return None
-            if at_path.digest not in {one.digest for one in (there.trees.base, there.trees.remote) if one}:
+            if not there.on_the_server:
                 return Settlement("unsent", f"/{conflict.path} holds an edit that the server does not have yet")
         body = self._disk.read(conflict.copy, conflict.mine.stat)
         if body is None or sha256(body).digest() != mine.digest:
             return _CHANGED
         version = Version(0, Digest(mine.digest), len(body), mine.mode)
         self._state.intents.place([(conflict.path, version)])
-        step = Place(conflict.path, version, body, there.stat if there else None)
+        old = there.old("resolved") if there else None
+        step = Place(conflict.path, version, body, there.stat if there else None, old)
         [result] = self._disk.execute([step])
         with self._state.transaction():
             self._state.intents.placed()
@@ -111,7 +121,8 @@ class Resolve:
     def _dropped(self, conflict: Conflict, now_s: float) -> Settlement:
         """The copy lies in the trash; or why not."""
         assert conflict.mine.stat is not None, "an open conflict has a copy"
-        [result] = self._disk.execute([Remove(conflict.copy, conflict.mine.stat)])
+        step = Remove(conflict.copy, conflict.mine.stat, conflict.mine.old("resolved"))
+        [result] = self._disk.execute([step])
         match result:
             case Changed():
                 return _CHANGED

@@ -13,6 +13,7 @@ import apsw
 from relayfile.core import digest as tree_digest
 from relayfile.core import paths
 from relayfile.core.merge import Trees
+from relayfile.core.trash import Old, Why
 from relayfile.mirror.overlaps import Overlaps
 from relayfile.mirror.ports import Found, Missing
 from relayfile.mirror.refusals import ROTTED, Refusal, Refusals
@@ -38,6 +39,24 @@ class Node:
     def path(self) -> TreePath:
         """Which path."""
         return self.trees.path
+
+    @property
+    def on_the_server(self) -> bool:
+        """Whether the server has the content that lies here, or had it."""
+        return self._known is not None
+
+    def old(self, why: Why, by: int | None = None) -> Old | None:
+        """What the trash is told of the file that lies here, when it is taken."""
+        local, known = self.trees.local, self._known
+        if local is None:
+            return None
+        return Old(why, local.digest, known.revision or None if known else None, by or None)
+
+    @property
+    def _known(self) -> Version | None:
+        local = self.trees.local
+        sides = (self.trees.base, self.trees.remote)
+        return next((one for one in sides if one and local and one.digest == local.digest), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,14 @@ from relayfile.mirror import kernel
 from relayfile.mirror.beneath import Beneath
 from relayfile.mirror.disk import LocalDisk
 from relayfile.mirror.ports import Changed, Done, Refused, Remove, SetAside
-from relayfile.mirror.trash import KEEP_S
-from relayfile.model import Stat, TreePath
+from relayfile.mirror.trash import LOOK_AFTER_S, Keeping
+from relayfile.model import Digest, Stat, TreePath, Version
 
 FILE = TreePath.parse("file.txt")
+
+
+def trashed(root: Path) -> list[bytes]:
+    return sorted(path.read_bytes() for path in (root / ".relay/trash").glob("*/*") if path.name != "index")
 
 
 def test_new_files_are_placed_with_their_folders_and_modes(ground):
@@ -46,13 +50,14 @@ def test_a_replacement_keeps_the_old_content_in_the_trash_until_it_is_old(ground
     (done,) = ground.disk.execute([ground.place("file.txt", b"new!", expected=before)])
     assert done.stat.size == 4
     assert ground.files() == {"file.txt": b"new!"}
-    trash = ground.root / ".relay" / "trash"
-    assert sorted(path.read_bytes() for path in trash.iterdir() if path.name != "paths") == [b"old"]
+    assert trashed(ground.root) == [b"old"]
     assert ground.disk.purge() == []
-    assert len(list(trash.iterdir())) == 2, "it is not old yet"
-    ground.skew_s = KEEP_S + 1
+    ground.skew_s = Keeping().keep_s - 60
     assert ground.disk.purge() == []
-    assert not list(trash.iterdir())
+    assert trashed(ground.root) == [b"old"], "it is not old yet"
+    ground.skew_s = Keeping().keep_s + 3600
+    assert ground.disk.purge() == []
+    assert not list((ground.root / ".relay" / "trash").iterdir())
 
 
 def test_an_edit_the_mirror_has_not_seen_is_left_alone(ground):
@@ -166,7 +171,7 @@ def test_what_an_editor_writes_to_a_replaced_file_it_still_holds_open_becomes_a_
     with (ground.root / "file.txt").open("ab") as editor:
         ground.disk.execute([ground.place("file.txt", b"theirs", expected=before)])
         editor.write(b" and more")
-    ground.skew_s = KEEP_S + 1
+    ground.skew_s = LOOK_AFTER_S + 1
     (copy,) = ground.disk.purge()
     assert ground.files() == {"file.txt": b"theirs", copy: b"old and more"}
 
@@ -176,7 +181,7 @@ def test_the_trash_of_an_earlier_life_is_looked_at_before_it_is_dropped(ground):
     with (ground.root / "deep/file.txt").open("ab") as editor:
         ground.disk.execute([Remove(TreePath("deep/file.txt"), before)])
         editor.write(b" and more")
-    later = LocalDisk(ground.beneath, "box", lambda: time.time() + KEEP_S + 1)
+    later = LocalDisk(ground.beneath, "box", lambda: time.time() + LOOK_AFTER_S + 1)
     (copy,) = later.purge()
     assert copy.startswith("deep/file (conflict box ")
     assert ground.files() == {copy: b"old and more"}
@@ -193,7 +198,7 @@ def test_a_file_system_that_cannot_exchange_loses_no_racing_write_either(ground,
         (done,) = ground.disk.execute([ground.place("file.txt", b"theirs", expected=before)])
         editor.write(b" and more")
     assert done.stat == ground.stat("file.txt")
-    ground.skew_s = KEEP_S + 1
+    ground.skew_s = LOOK_AFTER_S + 1
     (copy,) = ground.disk.purge()
     assert ground.files() == {"file.txt": b"theirs", copy: b"old and more"}
     assert ground.disk.execute([ground.place("file.txt", b"again")]) == [Changed(FILE)]
@@ -356,7 +361,7 @@ def test_an_editor_that_saves_all_the_time_loses_no_save(ground):
     # the editor itself replaces its own saves: only those that we displaced or that are there now must be somewhere
     kept = set(ground.files().values()) | seen
     assert saved[-1] in kept
-    trash = [path.read_bytes() for path in (ground.root / ".relay/trash").iterdir() if path.name != "paths"]
+    trash = trashed(ground.root)
     assert not [body for body in trash if body.startswith(b"save") and body not in seen], (
         "an unseen save was thrown away"
     )
@@ -520,7 +525,9 @@ def test_a_process_that_dies_at_any_point_loses_no_content_and_leaves_no_half_fi
 
     with Beneath(str(root)) as beneath:
         disk = LocalDisk(beneath, "box", time.time)
-        copies_made = disk.recover({TreePath("old"): None, TreePath("fresh"): None, TreePath("both"): None})
+        copies_made = disk.recover(
+            {TreePath(name): Version(1, Digest(bytes(32)), 0, "644") for name in ("old", "fresh", "both")}
+        )
         again = disk.recover({})
     assert again == [], "recovery is settled after one run"
     assert not list((root / ".relay" / "stage").iterdir())
@@ -529,8 +536,7 @@ def test_a_process_that_dies_at_any_point_loses_no_content_and_leaves_no_half_fi
     whole = {*mine.values(), b"old, theirs", b"fresh", b"both, theirs", b"unsaved work"}
     assert set(files.values()) <= whole, "no half file anywhere"
     assert files.get("old") in {b"old, mine", b"old, theirs", b"unsaved work"}
-    trashed = [path.read_bytes() for path in (root / ".relay/trash").iterdir() if path.name != "paths"]
-    everywhere = [*files.values(), *trashed]
+    everywhere = [*files.values(), *trashed(root)]
     assert b"gone, mine" in everywhere
     assert b"both, mine" in files.values(), "an edit is never only in the trash"
     exchanged = files.get("old") == b"old, theirs"
