@@ -38,6 +38,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("conflicts", "edits that were set aside because another version came first"),
             ("diff", "the two sides of a conflict"),
             ("resolve", "settle a conflict: keep mine, theirs or both"),
+            ("restore", "what the workspace replaced or deleted here: list it, bring it back"),
             ("logs", "what a mirror's daemon wrote"),
             ("stop", "stop a mirror; its files stay"),
             ("restart", "stop a mirror and start it again"),

@@ -1,14 +1,11 @@
 """Which conflicts there are, and which of them a person names by the path or by the copy."""
 
 import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from relayfile.cli import mirrors
 from relayfile.credentials.home import Home
 from relayfile.errors import NotFound
-from relayfile.mirror import registry
 from relayfile.mirror.registry import Record
 from relayfile.wire import control
 from relayfile.wire.control import Conflict
@@ -35,11 +32,7 @@ def named(home: Home, word: str) -> tuple[Record, list[Conflict]]:
         NotFound: code `no_conflict`: it names none; the hint names those there are.
         UsageError, Unavailable: as `mirrors`.
     """
-    place = Path(os.path.realpath(Path(word).parent)) / Path(word).name  # a link is meant itself, not its target
-    if record := registry.find(home, place.parent):
-        path = "/" + str(place.relative_to(os.path.realpath(record.directory)))
-    else:
-        record, path = mirrors.the_one(home, None), "/" + word.lstrip("/")
+    record, path = mirrors.meant(home, word)
     known = of(home, record)
     found = [one for one in known if path in {one["path"], one["copy"]}]
     if not found:

@@ -1,6 +1,7 @@
 """Which mirrors a command means, and what their daemons answer."""
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -52,6 +53,18 @@ def the_one(home: Home, directory: str | None) -> Record:
             hint=_known(home),
         )
     return known[0]
+
+
+def meant(home: Home, word: str) -> tuple[Record, str]:
+    """The mirror, and the path in it with a leading `/`, that `word` names as a file here or as its workspace does.
+
+    Raises:
+        NotFound, UsageError: as `the_one`.
+    """
+    place = Path(os.path.realpath(Path(word).parent)) / Path(word).name  # a link is meant itself, not its target
+    if record := registry.find(home, place.parent):
+        return record, "/" + str(place.relative_to(os.path.realpath(record.directory)))
+    return the_one(home, None), "/" + word.lstrip("/")
 
 
 def chosen(home: Home, directories: Sequence[str]) -> list[Record]:

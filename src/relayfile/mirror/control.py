@@ -35,7 +35,9 @@ _MAX_WIDTH: Final = 1000
 
 
 class Asked(Protocol):
-    """What the socket may ask of the daemon."""
+    """What the socket may ask of the daemon. `routes` is what others answer there."""
+
+    routes: Sequence[web.RouteDef]
 
     def fragment(self) -> Fragment:
         """The mirror now."""
@@ -62,7 +64,7 @@ class Asked(Protocol):
         """As `Engine.conflicts`."""
 
     async def resolve(self, copy: TreePath, keep: Keep) -> Settlement:
-        """As `Engine.resolve`."""
+        """As `Engine.settle`."""
 
     async def pause(self) -> None:
         """As `Engine.pause`."""
@@ -107,6 +109,7 @@ class Control:
         app.router.add_post(control.RESOLVE, self._resolve)
         app.router.add_post(control.READMIT, self._readmit)
         app.router.add_post(control.STOP, self._stop)
+        app.router.add_routes(self._asked.routes)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         self._forget_old()

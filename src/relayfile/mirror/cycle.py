@@ -29,13 +29,14 @@ from relayfile.mirror.past import Decision
 from relayfile.mirror.ports import Body, Lost, Ports
 from relayfile.mirror.proof import Proof
 from relayfile.mirror.refusals import Refusal
-from relayfile.mirror.resolve import PAUSED, Resolve, Ruling
+from relayfile.mirror.resolve import Resolve, Ruling
+from relayfile.mirror.restore import Restoration, Restore
 from relayfile.mirror.state import Counters, State, Stream
 from relayfile.mirror.upload import READ_ONLY, Answer, Parcel, Upload
 from relayfile.mirror.why import Account
 from relayfile.model import Cursor, Digest, Put, TreePath
 
-Order: TypeAlias = Literal["accept_deletes", "restore_deletes"] | Ruling
+Order: TypeAlias = Literal["accept_deletes", "restore_deletes"] | Ruling | Restoration
 MOST_LISTED: Final = 1_000
 
 
@@ -135,7 +136,7 @@ class Next:
 
 
 class Cycle:
-    """The mirror's state and everything that changes it.
+    """The mirror's state and everything that changes it. `restore` knows the trash.
 
     Runs in: one thread at a time; the engine task awaits each turn.
     """
@@ -149,6 +150,7 @@ class Cycle:
         self._upload = Upload(state, ports, self._guard, self._survey)
         self._upload.read_only = read_only
         self._resolve = Resolve(state, ports.disk, self._survey)
+        self.restore = Restore(state, ports.disk, self._survey)
         self._proof = Proof(state)
         self._observed = False
         self._whole = False  # not between two pages of the log, where a path may be missing that changed later again
@@ -285,15 +287,16 @@ class Cycle:
             ticket.compared = self._proof.compared
 
     def _hear(self, gathered: Gathered, now_s: float) -> bool:
-        """What people ruled on conflicts is carried out, or put off while it is paused; whether any was."""
-        decided = False
-        for order in gathered.orders:
-            if isinstance(order, Ruling) and order.settlement is None:
-                if gathered.paused:
-                    order.settlement = PAUSED
-                else:
-                    order.settlement, decided = self._resolve.carry_out(order, now_s), True
-        return decided
+        """What people ruled on conflicts or want back is carried out, or put off while paused; whether any was."""
+        open_ = [one for one in gathered.orders if isinstance(one, Ruling | Restoration) and not one.settled]
+        for order in open_:
+            if gathered.paused:
+                order.put_off()
+            elif isinstance(order, Ruling):
+                order.settlement = self._resolve.carry_out(order, now_s)
+            else:
+                self.restore.carry_out(order, now_s)
+        return bool(open_) and not gathered.paused
 
     @contextmanager
     def _only_if_kept(self) -> Iterator[None]:

@@ -45,15 +45,17 @@ from relayfile.mirror.cycle import Cycle
 from relayfile.mirror.disk import LocalDisk
 from relayfile.mirror.engine import Engine
 from relayfile.mirror.event import Event
+from relayfile.mirror.giving_back import GivingBack
 from relayfile.mirror.lease import Lease
 from relayfile.mirror.outside import StateFile
 from relayfile.mirror.parts import LocalParts
 from relayfile.mirror.picture import Progress
 from relayfile.mirror.ports import Ports, Trouble
 from relayfile.mirror.registry import Record
-from relayfile.mirror.resolve import Keep, Settlement
+from relayfile.mirror.resolve import Keep, Ruling, Settlement
 from relayfile.mirror.scan import LocalScanner
 from relayfile.mirror.state import Identity, State
+from relayfile.mirror.trash import Keeping
 from relayfile.mirror.verify import Verdict
 from relayfile.mirror.watch import LocalWatcher
 from relayfile.model import Cursor, Digest, TreePath
@@ -133,7 +135,7 @@ async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -
         state = State.open(home.prepare("mirrors", record.id) / "state.db", identity)
         closing.callback(state.close)
         host = socket.gethostname()
-        disk = LocalDisk(beneath, host, time.time)
+        disk = LocalDisk(beneath, host, time.time, keeping=Keeping(record.keep_trash_s, record.trash_bytes))
         watcher = LocalWatcher(beneath, time.monotonic)
         closing.callback(watcher.close)
         async with AsyncClient(record.api_url, gate) as client:
@@ -171,6 +173,7 @@ class _Daemon:
         self._gate = gate
         self._engine = engine
         self._watcher = watcher
+        self.routes = GivingBack(engine).routes()
 
     async def keep(
         self, says: "_Says", beat: Awaitable[None], state_file: StateFile, beside: Awaitable[None] | None = None
@@ -276,8 +279,10 @@ class _Daemon:
         return await self._engine.between(Cycle.conflicts)
 
     async def resolve(self, copy: TreePath, keep: Keep) -> Settlement:
-        """As `Engine.resolve`; the log says what was decided."""
-        settlement = await self._engine.resolve(copy, keep)
+        """As `Engine.settle`; the log says what was decided."""
+        ruling = Ruling(copy, keep)
+        await self._engine.settle(ruling)
+        settlement = ruling.settlement or Settlement()
         _log.info("a person keeps %s of the conflict %s: %s", keep, copy.wire, settlement.reason or "resolved")
         return settlement
 

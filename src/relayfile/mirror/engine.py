@@ -24,11 +24,11 @@ from relayfile.mirror.picture import Cause, Picture
 from relayfile.mirror.ports import Head, Ports
 from relayfile.mirror.proof import comparable
 from relayfile.mirror.reader import Reader
-from relayfile.mirror.resolve import Keep, Ruling, Settlement
+from relayfile.mirror.resolve import Ruling
+from relayfile.mirror.restore import Restoration
 from relayfile.mirror.state import State
 from relayfile.mirror.upload import Outcomes, Parcel
 from relayfile.mirror.waiting import Waiting
-from relayfile.model import TreePath
 
 T = TypeVar("T")
 
@@ -131,13 +131,11 @@ class Engine:
         self._fetch.hold(held=paused)
         self._wake.set()
 
-    async def resolve(self, copy: TreePath, keep: Keep) -> Settlement:
-        """What came of keeping `keep` of that conflict; what is to be sent because of it is on its way."""
-        ruling = Ruling(copy, keep)
-        self.order(ruling)
-        while ruling.settlement is None:
+    async def settle(self, order: Ruling | Restoration) -> None:
+        """The order was carried out, or put off; what is to be sent because of it is on its way."""
+        self.order(order)
+        while not order.settled:
             await self._board.news()
-        return ruling.settlement
 
     def stop(self) -> None:
         """The job `engine` ends after the turn it is in; nothing is lost, and counters are saved."""

@@ -13,6 +13,8 @@
     POST /resume?deletes=accept|restore               {"deletes": …}; what the delete brake holds is decided (R30)
     GET  /conflicts                                   JSON array of Conflict, oldest first
     POST /resolve?copy=PATH&keep=mine|theirs|both     Resolved; what a person decided about that conflict copy
+    GET  /trash?path=PATH&since_s=S&…                 JSON array of Kept, oldest first
+    POST /restore?path=PATH&at_s=S&id=ID&to=PATH…     NDJSON: a Restored line for each path, then one Ended line
     POST /readmit                                     {"readmitted": true}; a refused credential may be had anew (R10)
 
 Field names are stable: scripts read them (R35). A time is RFC 3339 in UTC, an absent one is null.
@@ -37,6 +39,8 @@ PAUSE: Final = "/pause"
 RESUME: Final = "/resume"
 CONFLICTS: Final = "/conflicts"
 RESOLVE: Final = "/resolve"
+TRASH: Final = "/trash"
+RESTORE: Final = "/restore"
 READMIT: Final = "/readmit"
 
 
@@ -93,6 +97,32 @@ class Conflict(TypedDict):
 class Resolved(TypedDict):
     """What came of a decision. `code` is null when it is resolved, else one word for why not; `message` says it."""
 
+    code: str | None
+    message: str
+
+
+class Kept(TypedDict):
+    """Content in the trash. `path` is null where only the end of it, `name`, is known; `revision` is the one under
+    which the server has it, `by` the one that took its place; `why` is a word of `core.trash.Why`.
+    """
+
+    id: str
+    path: str | None
+    name: str
+    taken_at: str | None
+    why: str
+    revision: str | None
+    by: str | None
+    digest: str | None
+    size: int
+    mode: str
+
+
+class Restored(TypedDict):
+    """What came of one content that was wanted back at `path`; as Resolved."""
+
+    path: str
+    id: str
     code: str | None
     message: str
 

@@ -26,6 +26,8 @@ RECORD = Record("m1", "rw_1", "acme", "/work/acme", "http://one")
 
 
 class Daemon:
+    routes = ()
+
     def __init__(self):
         self.asked = []
         self.error = None

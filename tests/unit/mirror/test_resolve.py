@@ -209,7 +209,9 @@ async def test_the_engine_lists_and_resolves_while_it_works(tmp_path):
         await mirror.until(lambda picture: picture.state == "conflict" and picture.equal)
         [one] = await mirror.engine.between(Cycle.conflicts)
         assert one.path == "f.txt"
-        assert (await mirror.engine.resolve(path("g.txt"), "mine")).code == "no_conflict"
-        assert (await mirror.engine.resolve(one.copy, "mine")).code is None
+        for copy, code in ((path("g.txt"), "no_conflict"), (one.copy, None)):
+            ruling = Ruling(copy, "mine")
+            await mirror.engine.settle(ruling)
+            assert ruling.settlement.code == code
         await mirror.until(lambda picture: picture.state == "live" and picture.equal)
         assert server.text() == {"f.txt": b"mine", "g.txt": b"own"}

@@ -4,10 +4,12 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from relayfile.cli import mirrors
 from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
+from relayfile.core.sizes import bytes_of
 from relayfile.credentials.machine import MachineToken
 from relayfile.errors import LeaseHeld, Misconfigured, UsageError
 from relayfile.mirror.registry import Record
@@ -52,6 +54,12 @@ def arguments(parser: Parser) -> None:
         action=argparse.BooleanOptionalAction,
         help="never send anything: local edits are kept and listed; remembered",
     )
+    parser.add_argument(
+        "--keep-trash", metavar="TIME", help="what is taken off this disk is kept so long, as 12h or 30d; remembered"
+    )
+    parser.add_argument(
+        "--trash-size", metavar="SIZE", help="and not more of it than this, as 500M or 20G; remembered"
+    )
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
         "--new",
@@ -78,9 +86,10 @@ def run(asked: argparse.Namespace, context: Context) -> int:
                 raise
             return error.exit_code  # who started us was told; our stderr is the log of the daemon that runs
     within_s = _within_s(asked)
+    wanted = _wanted(asked)
     record = _record(asked, context)
     root.settle(context.home, record)
-    record = _sending(record, asked, context)
+    record = _kept_so(record, wanted, context)
     # Whoever mounts a mirror whose credential was refused wants it to go on: that is the word its daemon waits for.
     waited = mirrors.readmit(context.home, record) and launch.pid(context.home, record) is not None
     if asked.foreground:
@@ -170,17 +179,30 @@ def _record(asked: argparse.Namespace, context: Context) -> Record:
     return record
 
 
-def _sending(record: Record, asked: argparse.Namespace, context: Context) -> Record:
-    """The record, which says whether the mirror may send. A daemon that does otherwise is stopped."""
+def _wanted(asked: argparse.Namespace) -> dict[str, Any]:
+    """What is said of the mirror, by the fields of its record; what is not said stays as it is."""
+    wanted: dict[str, Any] = {"read_only": asked.read_only}
+    if asked.keep_trash is not None:
+        from relayfile.server.config import duration_s
+
+        wanted["keep_trash_s"] = duration_s(asked.keep_trash)
+    if asked.trash_size is not None:
+        wanted["trash_bytes"] = bytes_of(asked.trash_size)
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _kept_so(record: Record, wanted: dict[str, Any], context: Context) -> Record:
+    """The record, which says how the mirror is kept from now on. A daemon that does otherwise is stopped."""
     from relayfile.mirror import launch, registry
 
-    if asked.read_only in {None, record.read_only}:
+    told = replace(record, **wanted)
+    if told == record:
         return record
-    record = replace(record, read_only=asked.read_only)
-    registry.save(context.home, record)
-    if launch.stop(context.home, record):
-        context.output.say(f"{record.directory}: its daemon begins again, {'not ' * asked.read_only}sending")
-    return record
+    registry.save(context.home, told)
+    if launch.stop(context.home, told):
+        how = "as it was told" if told.read_only == record.read_only else f"{'not ' * told.read_only}sending"
+        context.output.say(f"{record.directory}: its daemon begins again, {how}")
+    return told
 
 
 def _living_on(context: Context, record: Record, token: MachineToken | None) -> Record:

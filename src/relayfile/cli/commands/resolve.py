@@ -18,8 +18,8 @@ Settle a conflict. PATH names it by the path or by the copy, as a file here or f
   mine     the copy's content and mode go to the path, as an edit like any other, and the copy goes
   theirs   the copy goes
   both     the copy stays, and is an ordinary file
-A merge made by hand at the path is kept with `theirs`. What is replaced or removed lies in .relay/trash of the mirror
-for a minute or more, and its earlier versions are on the server. An edit that the server does not have is never
+A merge made by hand at the path is kept with `theirs`. What is replaced or removed can be had back
+(`relayfile restore`), and its earlier versions are on the server. An edit that the server does not have is never
 replaced.
 
 Exit codes: 0 settled, 1 PATH is no conflict (it names those there are), 2 say which of several copies is meant,
