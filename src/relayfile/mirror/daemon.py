@@ -280,9 +280,7 @@ class _Daemon:
 
     async def resolve(self, copy: TreePath, keep: Keep) -> Settlement:
         """As `Engine.settle`; the log says what was decided."""
-        ruling = Ruling(copy, keep)
-        await self._engine.settle(ruling)
-        settlement = ruling.settlement or Settlement()
+        settlement = (await self._engine.settle(Ruling(copy, keep))).settlement or Settlement()
         _log.info("a person keeps %s of the conflict %s: %s", keep, copy.wire, settlement.reason or "resolved")
         return settlement
 

@@ -30,6 +30,7 @@ from relayfile.mirror.state import State
 from relayfile.mirror.upload import Outcomes, Parcel
 from relayfile.mirror.waiting import Waiting
 
+R = TypeVar("R", Ruling, Restoration)
 T = TypeVar("T")
 
 TURN_CHANGES: Final = 512
@@ -131,11 +132,12 @@ class Engine:
         self._fetch.hold(held=paused)
         self._wake.set()
 
-    async def settle(self, order: Ruling | Restoration) -> None:
-        """The order was carried out, or put off; what is to be sent because of it is on its way."""
+    async def settle(self, order: R) -> R:
+        """The order, carried out or put off; what is to be sent because of it is on its way."""
         self.order(order)
         while not order.settled:
             await self._board.news()
+        return order
 
     def stop(self) -> None:
         """The job `engine` ends after the turn it is in; nothing is lost, and counters are saved."""

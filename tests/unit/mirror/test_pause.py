@@ -8,6 +8,7 @@ import pytest
 from relayfile.errors import Halted
 from relayfile.mirror.awaited import Awaited
 from relayfile.mirror.cycle import Cycle
+from relayfile.mirror.resolve import Ruling
 from simulation.live import LiveMirror
 from simulation.world import SimServer
 
@@ -116,9 +117,9 @@ async def test_a_conflict_is_settled_only_after_a_pause(tmp_path):
         [one] = await mirror.engine.between(Cycle.conflicts)
         await mirror.engine.pause()
         before = mirror.disk.text()
-        assert (await mirror.engine.resolve(one.copy, "mine")).code == "paused"
+        assert (await mirror.engine.settle(Ruling(one.copy, "mine"))).settlement.code == "paused"
         assert mirror.disk.text() == before
         mirror.engine.hold(paused=False)
-        assert (await mirror.engine.resolve(one.copy, "mine")).code is None
+        assert (await mirror.engine.settle(Ruling(one.copy, "mine"))).settlement.code is None
         await mirror.until(equal)
         assert server.text() == {"f": b"mine"}

@@ -210,8 +210,6 @@ async def test_the_engine_lists_and_resolves_while_it_works(tmp_path):
         [one] = await mirror.engine.between(Cycle.conflicts)
         assert one.path == "f.txt"
         for copy, code in ((path("g.txt"), "no_conflict"), (one.copy, None)):
-            ruling = Ruling(copy, "mine")
-            await mirror.engine.settle(ruling)
-            assert ruling.settlement.code == code
+            assert (await mirror.engine.settle(Ruling(copy, "mine"))).settlement.code == code
         await mirror.until(lambda picture: picture.state == "live" and picture.equal)
         assert server.text() == {"f.txt": b"mine", "g.txt": b"own"}
