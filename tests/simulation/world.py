@@ -167,9 +167,12 @@ class SimDisk:
     def kept(self) -> list[Kept]:
         return [one for one, _ in self.kept_there.values()]
 
-    def kept_content(self, one: Kept) -> bytes | None:
+    def kept_content(self, one: Kept) -> tuple[Version, bytes] | None:
         self._live()
-        return self.kept_there.get(one.id, (None, None))[1]
+        if one.id not in self.kept_there:
+            return None
+        body = self.kept_there[one.id][1]
+        return Version(0, digest_of(body), len(body), one.mode), body
 
     def _set_aside(self, at: TreePath, copy: TreePath) -> Done:
         mine = self.files.pop(at)

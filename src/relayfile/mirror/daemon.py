@@ -142,7 +142,7 @@ async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -
             ports = Ports(
                 clock=_SystemClock(),
                 disk=disk,
-                parts=LocalParts(beneath),
+                parts=LocalParts(beneath, make_room=disk.make_room),
                 scanner=LocalScanner(beneath, time.time),
                 watcher=watcher,
                 api=_WorkspaceApi(client, record.workspace),

@@ -20,7 +20,7 @@ from relayfile.errors import Halted, Unavailable
 from relayfile.mirror import kernel, reading
 from relayfile.mirror.beneath import Beneath, look, mode_of, stat_of, untouched
 from relayfile.mirror.parts import put_back
-from relayfile.mirror.ports import CLOSED, Changed, Done, Place, Refused, Remove, Result, SetAside, Step, Unfit
+from relayfile.mirror.ports import CLOSED, Body, Changed, Done, Place, Refused, Remove, Result, SetAside, Step, Unfit
 from relayfile.mirror.registry import PRIVATE
 from relayfile.mirror.stage import (
     FILLING,
@@ -34,12 +34,11 @@ from relayfile.mirror.stage import (
     path_key,
     state_token,
 )
-from relayfile.mirror.trash import Keeping, Taking, Trash
+from relayfile.mirror.trash import FULL, Keeping, Taking, Trash
 from relayfile.model import SYMLINK, Digest, Mode, Stat, TreePath, Version
 
 SYNC_ALL_FROM: Final = 16
 """From this many files or folders on, one sync of the file system is cheaper than one of each (R32)."""
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _IN_THE_WAY: Final = frozenset({errno.ELOOP, errno.ENOTDIR})
 _NEVER: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
 _LINK_TARGET_BYTES: Final = 4095
@@ -93,7 +92,7 @@ class LocalDisk:
             try:
                 return _Batch(self._beneath, self._trash, self._reach, name, steps)
             except OSError as error:
-                if error.errno not in _FULL or not self._trash.give_way(0):
+                if error.errno not in FULL or not self._trash.give_way(0):
                     raise
 
     def read(self, path: TreePath, expected: Stat) -> bytes | None:
@@ -150,9 +149,16 @@ class LocalDisk:
         """As `ports.Disk.kept`."""
         return self._trash.listed()
 
-    def kept_content(self, one: Kept) -> bytes | None:
+    def kept_content(self, one: Kept) -> tuple[Version, Body] | Refused | None:
         """As `ports.Disk.kept_content`."""
-        return self._trash.content(one)
+        try:
+            return self._trash.content(one)
+        except OSError as error:
+            return _refused(one.path or TreePath(one.name), error)
+
+    def make_room(self, needed_bytes: int) -> bool:
+        """As `Trash.give_way`."""
+        return self._trash.give_way(needed_bytes)
 
 
 class _Batch:
@@ -200,7 +206,7 @@ class _Batch:
                     self.results[index] = Unfit(step.path)
                 except OSError as error:
                     self.results[index] = _refused(step.path, error)
-                    full = error if error.errno in _FULL else None
+                    full = error if error.errno in FULL else None
         self._reach("staged")
         if not self._durably:
             kernel.sync_file_system(self._beneath.root)
@@ -216,7 +222,7 @@ class _Batch:
             try:
                 return fill(self._folder, step, now_ns, self._beneath, durably=self._durably)
             except OSError as error:
-                if error.errno not in _FULL or not self._trash.give_way(step.version.size):
+                if error.errno not in FULL or not self._trash.give_way(step.version.size):
                     raise
 
     def _refuse_what_depends(self, steps: Sequence[Step]) -> None:
@@ -466,7 +472,7 @@ def _as_path(name: str) -> TreePath | None:
 
 
 def _refused(path: TreePath, error: OSError) -> Refused:
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return Refused(path, "disk full")
     if error.errno in _IN_THE_WAY:
         return Refused(path, "a folder of its path is a file or a link here")

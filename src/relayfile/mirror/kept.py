@@ -15,16 +15,19 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, get_args
+from hashlib import sha256
+from typing import BinaryIO, Final, get_args
 
 from relayfile.core.trash import Kept, Old, Why
 from relayfile.errors import UsageError
-from relayfile.mirror.beneath import look, mode_of, names
-from relayfile.mirror.stage import state_token
-from relayfile.model import Digest, Stat, TreePath
+from relayfile.mirror.beneath import Beneath, look, mode_of, names
+from relayfile.mirror.ports import LARGE_BYTES, Body, Fetched
+from relayfile.mirror.stage import state_token, write_all
+from relayfile.model import Digest, Mode, Stat, TreePath, Version
 
 INDEX: Final = "index"
 HOUR_S: Final = 3600.0
+_COPY: Final = "restoring"
 _HOUR: Final = "%Y-%m-%dT%H"
 _BASENAME_BYTES: Final = 80
 _NAME: Final = re.compile(r"(([0-9a-f]+)-[0-9a-f]+)\.([0-9a-f]+-([0-9a-f]+)-[0-9a-f]+)\.(.*)", re.DOTALL)
@@ -148,18 +151,47 @@ def listed(trash: int) -> list[Kept]:
     return sorted(found, key=lambda one: one.taken_s)
 
 
-def content(trash: int, kept: Kept) -> bytes | None:
-    """What lies there (of a symbolic link: its target); None: nothing any more, or something else."""
+def content(beneath: Beneath, kept: Kept) -> tuple[Version, Body] | None:
+    """What lies there (of a link: its target), a large content as a copy in the mirror's parts; None: nothing
+    any more, or something else.
+
+    Raises:
+        OSError: the disk does not take the copy.
+    """
     hour, name = kept.place
     try:
-        with opened(trash, hour) as folder:
+        with opened(beneath.trash, hour) as folder:
             found = look(name, folder)
             if found is None or mode_of(found) != kept.mode:
                 return None
             if stat.S_ISLNK(found.st_mode):
-                return os.readlink(os.fsencode(name), dir_fd=folder)
+                return _in_memory(os.readlink(os.fsencode(name), dir_fd=folder), kept.mode)
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
     except OSError:
         return None
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
-        return file.read()
+        if os.fstat(descriptor).st_size <= LARGE_BYTES:
+            return _in_memory(file.read(), kept.mode)
+        return _copied(beneath, file, kept.mode), Fetched()
+
+
+def _in_memory(body: bytes, mode: Mode) -> tuple[Version, Body]:
+    return Version(0, Digest(sha256(body).digest()), len(body), mode), body
+
+
+def _copied(beneath: Beneath, file: BinaryIO, mode: Mode) -> Version:
+    read, size = sha256(), 0
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    copy = os.open(_COPY, flags, 0o666, dir_fd=beneath.parts)
+    try:
+        while block := file.read(LARGE_BYTES):
+            write_all(copy, block)
+            read.update(block)
+            size += len(block)
+    except OSError:
+        os.unlink(_COPY, dir_fd=beneath.parts)
+        raise
+    finally:
+        os.close(copy)
+    os.rename(_COPY, read.hexdigest(), src_dir_fd=beneath.parts, dst_dir_fd=beneath.parts)
+    return Version(0, Digest(read.digest()), size, mode)

@@ -23,10 +23,18 @@ _GONE: Final = Lost("unwanted", "what had come of it was removed")
 
 
 class LocalParts:
-    """`ports.Parts` on a real file system. `free_bytes` tells the room that is left on that of a descriptor."""
+    """`ports.Parts` on a real file system. `free_bytes` tells the room that is left on that of a descriptor;
+    `make_room` makes more, as far as that can be, of what is less needed.
+    """
 
-    def __init__(self, beneath: Beneath, free_bytes: Callable[[int], int] | None = None) -> None:
+    def __init__(
+        self,
+        beneath: Beneath,
+        free_bytes: Callable[[int], int] | None = None,
+        make_room: Callable[[int], bool] = lambda _: False,
+    ) -> None:
         self._beneath = beneath
+        self._make_room = make_room
         self._free_bytes = free_bytes or _free_bytes
 
     def begin(self, digest: Digest, size: int) -> int | Lost:
@@ -37,12 +45,12 @@ class LocalParts:
             self._drop(digest)
             held = 0
         try:
-            room = self._free_bytes(self._beneath.parts) - SPARE_BYTES
+            while (lacking := size - held + SPARE_BYTES - self._free_bytes(self._beneath.parts)) > 0:
+                if not self._make_room(lacking):
+                    self._drop(digest)
+                    return _NO_ROOM
         except OSError as error:
             return self._refused(digest, error)
-        if size - held > room:
-            self._drop(digest)
-            return _NO_ROOM
         return held
 
     def append(self, digest: Digest, at: int, piece: bytes) -> Lost | None:

@@ -222,8 +222,8 @@ class Disk(Protocol):
     def kept(self) -> Sequence[Kept]:
         """What the steps took and can be had back, oldest first."""
 
-    def kept_content(self, one: Kept) -> bytes | None:
-        """What that holds (of a symbolic link: its target); None: it is gone."""
+    def kept_content(self, one: Kept) -> tuple[Version, Body] | Refused | None:
+        """What that holds (of a symbolic link: its target), at hand to be placed; None: it is gone."""
 
 
 class Parts(Protocol):

@@ -7,16 +7,15 @@ the content that was wanted, so the word is given again and ends the same.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
 from relayfile.core.trash import Kept
 from relayfile.mirror.local import Survey
-from relayfile.mirror.ports import Changed, Disk, Done, Found, Place, Refused, Result
+from relayfile.mirror.ports import LARGE_BYTES, Changed, Disk, Done, Found, Place, Refused, Result, Unfit
 from relayfile.mirror.resolve import PAUSED, Settlement
 from relayfile.mirror.state import State
 from relayfile.mirror.trees import UNKNOWN, LocalState, Node
-from relayfile.model import Digest, TreePath, Version
+from relayfile.model import TreePath
 
 MOST_FILES: Final = 256
 MOST_BYTES: Final = 8 * 1024 * 1024
@@ -56,11 +55,12 @@ class Restoration:
 
 
 def portions(wishes: Sequence[Wish]) -> Iterator[Restoration]:
-    """The wishes in portions for one turn each."""
+    """The wishes in portions for one turn each; a large content, which can be placed once, by itself."""
     some: list[Wish] = []
     size = 0
     for wish in wishes:
-        if some and (len(some) >= MOST_FILES or size + wish.kept.size > MOST_BYTES):
+        large = max(wish.kept.size, *(one.kept.size for one in some[-1:]), 0) > LARGE_BYTES
+        if some and (large or len(some) >= MOST_FILES or size + wish.kept.size > MOST_BYTES):
             yield Restoration(some)
             some, size = [], 0
         some.append(wish)
@@ -112,10 +112,12 @@ class Restore:
 
     def _step(self, wish: Wish, node: Node | None) -> Place | Settlement:
         """How the wish is carried out; or what came of it, where there is nothing to do."""
-        body = self._disk.kept_content(wish.kept)
-        if body is None:
+        found = self._disk.kept_content(wish.kept)
+        if found is None:
             return _GONE
-        version = Version(0, Digest(sha256(body).digest()), len(body), wish.kept.mode)
+        if isinstance(found, Refused):
+            return Settlement("refused", found.reason)
+        version, body = found
         local = node.trees.local if node else None
         if node is None or local is None:
             return Place(wish.path, version, body, None)
@@ -134,7 +136,7 @@ class Restore:
                 self._survey.unstable.add(path)
             case Done(path, stat) if stat is not None:
                 self._state.trees.see([Found(path, stat, step.version.digest)], now_s)
-            case Changed():
+            case Changed() | Unfit():
                 return _CHANGED
             case Refused(reason=reason):
                 return Settlement("refused", reason)

@@ -7,6 +7,7 @@ way for what is to be placed (A.10). How it is laid out is in `mirror.kept`.
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections import deque
@@ -18,15 +19,16 @@ from relayfile.core.paths import conflict_copy
 from relayfile.core.trash import KEEP_S, MOST_BYTES, Kept, Old
 from relayfile.mirror import kept, kernel
 from relayfile.mirror.beneath import PRIVATE, TRASH, Beneath, look, names
-from relayfile.mirror.ports import Place, Remove, Step
+from relayfile.mirror.ports import Body, Place, Remove, Step
 from relayfile.mirror.stage import content_digest, state_token
-from relayfile.model import Stat, TreePath
+from relayfile.model import Stat, TreePath, Version
 
 LOOK_AFTER_S: Final = 60.0
 DROP_AT_ONCE: Final = 2_000
 """So many files are dropped by one `purge` at most: others wait for the thread that does it."""
 WAY_BYTES: Final = 16 * 1024 * 1024
 """A full disk gets at least so much at once."""
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ATTEMPTS: Final = 100
 _UNKNOWN: Final = Old()
 
@@ -126,9 +128,18 @@ class Trash:
         """Everything that can be had back, oldest first."""
         return kept.listed(self._beneath.trash)
 
-    def content(self, one: Kept) -> bytes | None:
-        """What `listed` told of, if it still lies here."""
-        return kept.content(self._beneath.trash, one)
+    def content(self, one: Kept) -> tuple[Version, Body] | None:
+        """What `listed` told of, at hand to be placed; None: it no longer lies here.
+
+        Raises:
+            OSError: the disk does not take a copy.
+        """
+        while True:
+            try:
+                return kept.content(self._beneath, one)
+            except OSError as error:
+                if error.errno not in FULL or not self.give_way(one.size * 2):  # the content itself is among them
+                    raise
 
     def purge(self) -> list[TreePath]:
         """What came a while ago was looked at again, and what was kept long enough, or is too much, is gone: part of
@@ -145,7 +156,9 @@ class Trash:
         return copies
 
     def give_way(self, needed_bytes: int) -> bool:
-        """The oldest contents, of about so many bytes, made way; False: there was nothing to drop."""
+        """The oldest contents, of about so many bytes, made way; False: that would not help."""
+        if self._counted() < needed_bytes:
+            return False
         enough = max(needed_bytes, WAY_BYTES)
         return self._drop(lambda _, freed: freed < enough) > 0
 

@@ -3,8 +3,8 @@
 import pytest
 
 from relayfile.core.trash import Kept, Old, Wanted, choose
-from relayfile.mirror.ports import Refused
-from relayfile.mirror.restore import MOST_BYTES, MOST_FILES, Restoration, Wish, portions
+from relayfile.mirror.ports import LARGE_BYTES, Refused
+from relayfile.mirror.restore import MOST_FILES, Restoration, Wish, portions
 from relayfile.model import Digest
 from simulation.live import LiveMirror
 from simulation.world import Died, SimMirror, SimServer, digest_of, path
@@ -179,11 +179,9 @@ def test_a_portion_is_what_one_turn_can_do():
         return Wish(Kept("1", path("f"), "f", 0.0, size, "644", Old()), path("f"), if_gone=True)
 
     assert [len(one.wishes) for one in portions([wish(1)] * (MOST_FILES + 1))] == [MOST_FILES, 1]
-    assert [len(one.wishes) for one in portions([wish(MOST_BYTES * 2), wish(1), wish(1), wish(MOST_BYTES)])] == [
-        1,
-        2,
-        1,
-    ]
+    alone = [wish(LARGE_BYTES + 1), wish(1), wish(1), wish(LARGE_BYTES + 1), wish(LARGE_BYTES + 1)]
+    assert [len(one.wishes) for one in portions(alone)] == [1, 2, 1, 1]
+    assert [len(one.wishes) for one in portions([wish(LARGE_BYTES)] * 9)] == [8, 1]
     assert list(portions([])) == []
 
 

@@ -9,7 +9,8 @@ import pytest
 from relayfile.core.trash import Old
 from relayfile.mirror import stage
 from relayfile.mirror.disk import LocalDisk
-from relayfile.mirror.ports import Done, Remove
+from relayfile.mirror.parts import SPARE_BYTES, LocalParts
+from relayfile.mirror.ports import Done, Fetched, Place, Remove
 from relayfile.mirror.stage import state_token
 from relayfile.mirror.trash import LOOK_AFTER_S, Keeping
 from relayfile.model import Digest, TreePath
@@ -28,8 +29,17 @@ def trash(ground):
     return ground.root / ".relay/trash"
 
 
+def content(disk, one):
+    found = disk.kept_content(one)
+    if found is None:
+        return None
+    version, body = found
+    assert version.mode == one.mode
+    return body
+
+
 def contents(ground):
-    return [(one.path, ground.disk.kept_content(one)) for one in ground.disk.kept()]
+    return [(one.path, content(ground.disk, one)) for one in ground.disk.kept()]
 
 
 def test_what_was_taken_is_listed_with_all_that_is_known_of_it_also_by_a_later_life_without_other_state(ground):
@@ -43,7 +53,7 @@ def test_what_was_taken_is_listed_with_all_that_is_known_of_it_also_by_a_later_l
     assert abs(script.taken_s - ground.now()) < 30
     assert (long.path, len(long.name)) == ("a" * 255, 80)
     assert (link.path, link.mode, link.old) == ("link", "120000", Old())
-    assert [later.kept_content(one) for one in (script, long, link)] == [b"#!", b"long", b"target"]
+    assert [content(later, one) for one in (script, long, link)] == [b"#!", b"long", b"target"]
     assert len({one.id for one in (script, long, link)}) == 3
 
 
@@ -53,7 +63,7 @@ def test_without_its_index_the_trash_is_listed_by_what_the_names_say(ground):
     whole = index.read_bytes()
     index.unlink()
     [one] = ground.disk.kept()
-    assert (one.path, one.name, ground.disk.kept_content(one)) == (None, "plan.md", b"content")
+    assert (one.path, one.name, content(ground.disk, one)) == (None, "plan.md", b"content")
     index.write_bytes(whole[: len(whole) // 2])  # a line was cut by a power loss
     take(ground, "other.md", b"second")
     assert [(one.path, one.name) for one in ground.disk.kept()] == [(None, "plan.md"), ("other.md", "other.md")]
@@ -70,11 +80,11 @@ def test_a_link_in_place_of_an_hour_or_an_entry_leads_nowhere(ground):
     entry = hour / one.place[1]
     entry.unlink()
     entry.symlink_to(ground.outside / "canary")
-    assert ground.disk.kept_content(one) is None
+    assert content(ground.disk, one) is None
     hour.rename(ground.root / "moved")
     hour.symlink_to(ground.root / "moved")
     assert ground.disk.kept() == []
-    assert ground.disk.kept_content(one) is None
+    assert content(ground.disk, one) is None
     hour.unlink()
     hour.symlink_to(ground.outside)
     expected = ground.stat("moved/index")
@@ -158,6 +168,37 @@ def test_a_full_disk_gets_the_oldest_contents_back_before_a_path_is_refused(grou
     assert contents(ground) == [("young", b"y")]
 
 
+def test_a_large_content_is_copied_on_the_disk_and_the_one_in_the_trash_stays(ground):
+    body = b"0123456789abcdef" * 70_000
+    take(ground, "film.mp4", body, "755")
+    [one] = ground.disk.kept()
+    for name in ("film.mp4", "again.mp4"):
+        version, fetched = ground.disk.kept_content(one)
+        assert (fetched, version.size, version.mode) == (Fetched(), len(body), "755")
+        [done] = ground.disk.execute([Place(TreePath(name), version, fetched, None)])
+        assert done.stat == ground.stat(name)
+    assert ground.files() == {"film.mp4": body, "again.mp4": body}
+    (ground.root / "film.mp4").write_bytes(b"edited")
+    assert [(kept.size, kept.old) for kept in ground.disk.kept()] == [(len(body), OLD)]
+    assert not list((ground.root / ".relay/parts").iterdir())
+
+
+def test_a_large_content_that_is_to_come_gets_the_room_of_the_trash_where_that_is_enough(ground):
+    ground.skew_s = -DAY_S
+    take(ground, "old", b"o" * 1000)
+    ground.skew_s = 0.0
+    free = [SPARE_BYTES + 2_000_000]
+
+    def free_bytes(_):
+        return free[0] + (0 if ground.disk.kept() else 1000)
+
+    parts = LocalParts(ground.beneath, free_bytes, ground.disk.make_room)
+    assert parts.begin(Digest(bytes(32)), 2_001_001).code == "disk_full"
+    assert ground.disk.kept(), "it would not have helped"
+    assert parts.begin(Digest(bytes(32)), 2_001_000) == 0
+    assert not ground.disk.kept()
+
+
 def test_a_batch_is_told_to_the_trash_before_anything_is_taken(ground):
     before = ground.put("file", b"old")
     seen = []
@@ -175,7 +216,7 @@ def test_two_files_of_one_batch_never_come_under_one_name(ground, monkeypatch):
     ground.disk._trash._now = lambda: 1e9
     for number in range(3):
         take(ground, "same/name", b"%d" % number)
-    assert sorted(ground.disk.kept_content(one) for one in ground.disk.kept()) == [b"0", b"1", b"2"]
+    assert sorted(content(ground.disk, one) for one in ground.disk.kept()) == [b"0", b"1", b"2"]
 
 
 @pytest.mark.parametrize("count", [3, 600])
