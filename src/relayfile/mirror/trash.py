@@ -18,8 +18,9 @@ from typing import Final
 from relayfile.core.paths import conflict_copy
 from relayfile.core.trash import KEEP_S, MOST_BYTES, Kept, Old
 from relayfile.mirror import kept, kernel
-from relayfile.mirror.beneath import PRIVATE, TRASH, Beneath, look, names
+from relayfile.mirror.beneath import TRASH, Beneath, look, names
 from relayfile.mirror.ports import Body, Place, Remove, Step
+from relayfile.mirror.registry import PRIVATE
 from relayfile.mirror.stage import content_digest, state_token
 from relayfile.model import Stat, TreePath, Version
 
