@@ -178,7 +178,7 @@ class _Batch:
         self._taking: Taking = trash.taking(steps, durably=self._durably)
         try:
             os.mkdir(self._name, 0o700, dir_fd=beneath.stage)
-            self._folder = beneath.folder(f"{PRIVATE}/stage/{self._name}")
+            self._folder = beneath.local_folder(f"{PRIVATE}/stage/{self._name}")
         except BaseException:
             self._taking.close()
             raise
