@@ -196,9 +196,10 @@ class LocalScanner:
                 if above and (reason := next(marks, None)):
                     yield Left(_shown(above), reason)
                     continue
-                beside = frozenset(() if self._beneath.naming.plain else (entry.name for entry in listed))
+                plain = self._beneath.naming.plain
+                beside = frozenset(() if plain else (entry.name for entry in listed))
                 for entry in listed:
-                    name = self._meant(entry.name, beside, above, known)
+                    name = entry.name if plain else self._meant(entry.name, beside, above, known)
                     path = f"{above}/{name or entry.name}" if above else name or entry.name
                     if name is None:
                         self._untold.add(path)
@@ -211,8 +212,6 @@ class LocalScanner:
     def _meant(self, local: str, beside: frozenset[str], above: str, known: Known) -> str | None:
         """The segment that something called `local` in the folder `above` stands for; None: nobody can tell."""
         naming = self._beneath.naming
-        if naming.plain:
-            return local
         name = naming.meant(local, beside=beside)
         if name is None:
             begin = len(above) + 1 if above else 0
@@ -236,7 +235,8 @@ class LocalScanner:
         except UsageError as error:
             yield Left(_shown(path), error.message.rpartition(": ")[2])
             return
-        self._beneath.naming.note(path, entry.name)
+        if not self._beneath.naming.plain:
+            self._beneath.naming.note(path, entry.name)
         if stat.S_ISDIR(found.st_mode):
             if reason := self._closed(path, found):
                 yield Left(path, reason)
