@@ -22,7 +22,7 @@ from relayfile.core.trash import Kept, Old, Why
 from relayfile.errors import UsageError
 from relayfile.mirror.beneath import Beneath, look, mode_of, names
 from relayfile.mirror.ports import LARGE_BYTES, Body, Fetched
-from relayfile.mirror.stage import state_token, write_all
+from relayfile.mirror.stage import state_token, told, write_all
 from relayfile.model import Digest, Mode, Stat, TreePath, Version
 
 INDEX: Final = "index"
@@ -49,8 +49,7 @@ def entry_name(number: int, now_s: float, found: Stat | os.stat_result, path: Tr
     """The name under which the `number`-th file comes into the trash. No two files there can have the same: it holds
     the inode, which is taken as long as the file lies there.
     """
-    ending = path.rpartition("/")[2].encode()[:_BASENAME_BYTES].decode(errors="ignore")
-    return f"{int(now_s * 1000):x}-{number:x}.{state_token(found)}.{ending}"
+    return f"{int(now_s * 1000):x}-{number:x}.{state_token(found)}.{told(path, _BASENAME_BYTES)}"
 
 
 def parsed(name: str) -> Entry | None:

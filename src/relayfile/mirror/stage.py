@@ -67,9 +67,13 @@ def label(step: Place, most_bytes: int = MAX_SEGMENT_BYTES) -> str:
     and of letters that any file system takes.
     """
     begin = f"{path_key(step.path)}.{step.version.digest.hex()}.{state_token(step.expected)}."
-    basename = step.path.rpartition("/")[2].translate(_RESERVED)
-    room = max(1, min(_BASENAME_BYTES, most_bytes - len(begin)))
-    return begin + (basename.encode()[:room].decode(errors="ignore").rstrip(" .") or "_")
+    return begin + told(step.path, max(1, min(_BASENAME_BYTES, most_bytes - len(begin))))
+
+
+def told(path: TreePath, most_bytes: int) -> str:
+    """How the path ends, for people who look: cut, and in letters that any file system takes."""
+    basename = path.rpartition("/")[2].translate(_RESERVED)
+    return basename.encode()[:most_bytes].decode(errors="ignore").rstrip(" .") or "_"
 
 
 def parsed(name: str) -> Label | None:
