@@ -66,4 +66,4 @@ class Intents:
 
     def settle(self, entries: Iterable[Entry]) -> None:
         """The outcome of these edits is recorded."""
-        self._db.executemany("DELETE FROM push WHERE key = ?", [(one.key,) for one in entries])
+        self._db.executemany("DELETE FROM push WHERE path = ? AND key = ?", [(one.path, one.key) for one in entries])

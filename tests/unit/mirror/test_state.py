@@ -100,6 +100,12 @@ def test_every_question_of_a_turn_is_answered_by_an_index(state):
     state.trees.up(5, deletions=True)
     state.trees.up(5, deletions=False)
     state.measure.pending()
+    state.measure.conflicts()
+    state.measure.kept_sum()
+    state.refusals.listed(5)
+    state.refusals.count()
+    state.overlaps.review([TreePath("a/b")])
+    state.overlaps.in_the_way(5)
     state.brake.waiting("local")
     state.brake.waiting("remote")
     state._db.exec_trace = None
