@@ -68,7 +68,10 @@ class KeepBoth:
 
 @dataclass(frozen=True, slots=True)
 class Combine:
-    """The local path shall hold `body`, the text with both edits: an edit of `theirs`. In place of `KeepBoth`."""
+    """The local path shall hold `body`, the text with both edits, in place of `KeepBoth`.
+
+    It is an edit of `theirs`, whose revision `version` bears.
+    """
 
     theirs: Version
     version: Version
@@ -110,7 +113,7 @@ def combine(base: Version, local: Version, theirs: Version, bodies: tuple[bytes,
     if merged is None:
         return None
     mode = theirs.mode if local.mode == base.mode else local.mode
-    version = Version(0, Digest(sha256(merged).digest()), len(merged), mode)
+    version = Version(theirs.revision, Digest(sha256(merged).digest()), len(merged), mode)
     return Combine(theirs, version, merged)
 
 

@@ -136,6 +136,21 @@ class Apply:
             tally = self._record(batch, results[len(batch.yields) :], now_s)
         return replace(tally, copies=tally.copies + copies, yielded=yielded)
 
+    def settle_merges(self, placing: Mapping[TreePath, Version], now_s: float) -> None:
+        """A merge that lies on the disk, but was not recorded, is the edit of theirs that it was meant to be.
+
+        Merged once more, lines that stand in it several times might not be told apart.
+        """
+        merged = []
+        for node in self._state.trees.nodes(placing):
+            meant, local, theirs = placing[node.path], node.trees.local, node.trees.remote
+            if not local or not theirs or theirs.revision != meant.revision:
+                continue
+            if local.digest == meant.digest != theirs.digest:
+                merged.append(Agreement(node.path, node.revision, theirs))
+        self._state.trees.record(merged, (), now_s)
+        self._state.past.note([Decision(one.path, "merged", one.revision) for one in merged], now_s)
+
     def _read(self, node: Node) -> bytes | None:
         """The content of the local file; None when it is another by now, and is looked at again."""
         local, stat = node.trees.local, node.stat

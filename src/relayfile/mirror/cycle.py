@@ -313,10 +313,12 @@ class Cycle:
         state = self._state
         if gathered.begin == "start":
             state.start_engine()
-        copies = self._ports.disk.recover(state.intents.placing())
+        placing = state.intents.placing()
+        copies = self._ports.disk.recover(placing)
         self._survey.sweep(now_s)
         with state.transaction():
             state.conflicts.set_aside(((paths.before_conflict(copy), copy, 0) for copy in copies), now_s)
+            self._apply.settle_merges(placing, now_s)
             state.intents.placed()
             if not self._upload.read_only:
                 state.refusals.lift(READ_ONLY)

@@ -141,5 +141,5 @@ def test_only_three_files_of_a_bearable_length_are_merged():
 def test_a_merge_has_the_mode_that_one_side_gave_and_theirs_when_both_did(mine, theirs):
     bodies = (b"1\n2\n3\n", b"one\n2\n3\n", b"1\n2\nthree\n")
     made = combine(BASE, version(B, mode=mine), version(C, 2, theirs), bodies)
-    assert (made.body, made.version.mode, made.version.revision) == (b"one\n2\nthree\n", "755", 0)
+    assert (made.body, made.version.mode, made.version.revision) == (b"one\n2\nthree\n", "755", 2)
     assert combine(BASE, version(B), version(C, 2), (b"1\n", b"one\n", b"eins\n")) is None

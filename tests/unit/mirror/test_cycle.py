@@ -615,6 +615,28 @@ def test_wherever_it_dies_a_merge_loses_no_line(tmp_path):
         mirror.state.close()
 
 
+def test_wherever_it_dies_a_merge_between_lines_that_repeat_makes_no_conflict_copy(tmp_path):
+    """Both edits in one text are all changed against the base: it could not be merged with theirs once more."""
+    between = b"same\n" * 5
+    for steps in range(14):
+        server = SimServer()
+        mirror = SimMirror(tmp_path, server, name=f"m{steps}")
+        server.write("f.txt", b"first\n" + between + b"last\n")
+        mirror.run()
+        server.write("f.txt", b"theirs\n" + between + b"last\n")
+        mirror.edit("f.txt", b"first\n" + between + b"mine\n")
+        mirror.disk.die_in = steps
+        try:
+            mirror.run()
+        except Died:
+            mirror.kill()
+        mirror.disk.die_in = None
+        mirror.run()
+        assert server.text() == {"f.txt": b"theirs\n" + between + b"mine\n"}, f"died at step {steps}"
+        assert_equal(mirror, server)
+        mirror.state.close()
+
+
 def test_many_merges_at_once_all_end_merged(mirror, server):
     server.inline = 0
     for number in range(700):
