@@ -5,7 +5,17 @@ that the same engine runs in the daemon and, by the million, in a simulation. Ea
 protocol says what is true when a call returns.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
@@ -258,6 +268,9 @@ class Known(Protocol):
 
     def below(self, folder: TreePath, /) -> Iterable[TreePath]:
         """Every path known to be present below `folder`; the root is the empty one."""
+
+    def named(self, files: Collection[tuple[int, int]], /) -> Iterable[TreePath]:
+        """Every path at which one of these files (dev, ino) was last seen."""
 
 
 class Scanner(Protocol):

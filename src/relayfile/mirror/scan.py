@@ -32,6 +32,8 @@ class LocalScanner:
         self._beneath = beneath
         self._now = now
         self._untold: set[str] = set()
+        self._linked: set[tuple[int, int]] = set()
+        """(dev, ino) of files that had several names when they were looked at: of a change only one is hinted."""
 
     @property
     def elsewhere(self) -> Mapping[str, str]:
@@ -60,12 +62,20 @@ class LocalScanner:
             Halted: code `root_replaced`: what was seen says nothing about the mirror.
         """
         self._beneath.check()
+        sights = self._look_at(set(paths), known)
+        if self._linked and (changed := self._linked.intersection(_changed(sights, known))):
+            seen = {sight.path for sight in sights if not isinstance(sight, Left)}
+            sights += self._look_at(set(known.named(changed)) - seen, known)
+        self._beneath.check()
+        return sights
+
+    def _look_at(self, paths: Iterable[TreePath], known: Known) -> list[Sight]:
         sights: list[Sight] = []
         at: tuple[str, int | None] | None = None
         closed: dict[str, str | None] = {}
         walked: tuple[str, ...] = ()
         try:
-            for path in sorted(set(paths)):
+            for path in sorted(paths):
                 if path.startswith(walked):  # a chain of new folders would be walked below each of them
                     continue
                 above, _, name = path.rpartition("/")
@@ -92,7 +102,6 @@ class LocalScanner:
                     sights.append(Left(path, _unreadable(error)))
         finally:
             _close(at)
-        self._beneath.check()
         return sights
 
     def reread(self, path: TreePath, known: Known) -> Iterator[int | Sight]:
@@ -252,6 +261,10 @@ class LocalScanner:
         state = stat_of(found)
         if state is None:
             return Left(path, "neither a file, a folder nor a symbolic link")
+        if found.st_nlink > 1:
+            self._linked.add((state.dev, state.ino))
+        elif self._linked:
+            self._linked.discard((state.dev, state.ino))
         mirrored = self._in_its_mode(path, state, known)
         before = known.get(path)
         if before is not None and before[0] == mirrored:
@@ -294,6 +307,17 @@ class LocalScanner:
             if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
                 return None
             raise
+
+
+def _changed(sights: Iterable[Sight], known: Known) -> Iterator[tuple[int, int]]:
+    """(dev, ino) of each file that came to a path, changed there, or went."""
+    for sight in sights:
+        if isinstance(sight, Found | Missing):
+            before, now = known.get(sight.path), sight.stat if isinstance(sight, Found) else None
+            if before is not None and before[0] != now:
+                yield before[0].dev, before[0].ino
+            if now is not None and (before is None or before[0] != now):
+                yield now.dev, now.ino
 
 
 def _as_last_seen(name: str, known: Known) -> Iterator[Found | Unstable]:

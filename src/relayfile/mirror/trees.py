@@ -4,7 +4,8 @@ No decisions here. Each public method is one transaction, or part of the one it 
 tree (R19) is kept in the transaction of each change of a local row, whoever makes it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -217,6 +218,14 @@ class TreeRows:
         else:
             rows = self._db.execute(sql)
         return [TreePath(path) for (path,) in rows]
+
+    def named(self, files: Collection[tuple[int, int]], /) -> list[TreePath]:
+        """Every path at which one of these files (dev, ino) was last seen. Reads every row: such files are few."""
+        inodes = json.dumps([ino for _, ino in files])
+        rows = self._db.execute(
+            "SELECT path, l_dev, l_ino FROM node WHERE l_ino IN (SELECT value FROM json_each(?))", (inodes,)
+        )
+        return [TreePath(path) for path, dev, ino in rows if (dev, ino) in files]
 
     def begin_sweep(self) -> None:
         """The paths a sweep finds are noted from now on."""

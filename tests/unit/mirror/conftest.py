@@ -69,6 +69,9 @@ class Nothing:
     def below(self, folder):
         return ()
 
+    def named(self, files):
+        return ()
+
 
 def version_of(body: bytes, mode="644") -> Version:
     return Version(1, Digest(hashlib.sha256(body).digest()), len(body), mode)

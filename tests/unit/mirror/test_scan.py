@@ -21,6 +21,9 @@ class Rows(dict):
     def below(self, folder):
         return [path for path in self if path.startswith(folder + "/")]
 
+    def named(self, files):
+        return [path for path, (stat, _) in self.items() if (stat.dev, stat.ino) in files]
+
 
 def swept(ground, rows=None):
     return list(ground.scanner.sweep(Rows() if rows is None else rows))
@@ -266,3 +269,27 @@ def test_a_folder_that_is_called_like_a_temporary_file_is_mirrored_like_any_othe
     rows = rows_of(swept(ground))
     assert set(rows) == {f"{folder}/file", f"{folder}/sub/file"}
     assert {one.path for one in ground.scanner.rescan([TreePath(folder)], rows)} == set(rows)
+
+
+def test_a_write_through_one_name_of_a_file_is_found_under_its_other_names_too(ground):
+    write(ground, "a", b"one")
+    (ground.root / "d").mkdir()
+    (ground.root / "d" / "b").hardlink_to(ground.root / "a")
+    write(ground, "other", b"other")
+    rows = rows_of(swept(ground))
+    write(ground, "a", b"another")
+    seen = ground.scanner.rescan([TreePath("a")], rows)
+    assert {(sight.path, sight.digest) for sight in seen} == {
+        (path, Digest(sha256(b"another").digest())) for path in ("a", "d/b")
+    }
+
+
+def test_a_write_through_a_name_that_is_gone_by_now_is_found_under_the_name_that_stayed(ground):
+    write(ground, "a", b"one")
+    (ground.root / "b").hardlink_to(ground.root / "a")
+    rows = rows_of(swept(ground))
+    write(ground, "b", b"another")
+    (ground.root / "b").unlink()
+    seen = {sight.path: sight for sight in ground.scanner.rescan([TreePath("b")], rows)}
+    assert seen["b"] == Missing(TreePath("b"))
+    assert seen["a"].digest == Digest(sha256(b"another").digest())
