@@ -33,6 +33,8 @@ class LossyProxy:
     only_v1: bool = False
     renewals: int = 0
     lost: int = 0
+    answered_bytes: int = 0
+    """Everything that came back, but for what was lost."""
     url: str = ""
     _ready: threading.Event = field(default_factory=threading.Event)
     _end: Callable[[], None] = lambda: None
@@ -112,8 +114,10 @@ class LossyProxy:
                 self._lose(first, writer)
                 return
             writer.write(first)
+            self.answered_bytes += len(first)
             while data := await down.read(65_536):
                 writer.write(data)
+                self.answered_bytes += len(data)
                 await writer.drain()
 
         going_up = asyncio.create_task(upwards())
