@@ -15,6 +15,7 @@ from servers import Server
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the long suites too")
+    parser.addoption("--soak-s", type=float, default=20.0, help="how long the soak lasts; 1800 is half an hour")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -27,6 +27,12 @@ SHORTENED = 0.1
 CLOCKS_S = 0.05
 """How much the audit's clock, which people may set, is trusted less than the clients'."""
 REFUSED = ("rejected", "reused", "revoked", "superseded")
+TROUBLE = [
+    "login: renewal does not get through",
+    "login: outcome of a renewal unknown",
+    "login: another process has been renewing for long",
+]
+"""What a daemon or a command says in its log when it or another was struck during a renewal."""
 KILLED = -signal.SIGKILL
 SIGN_IN_NEEDED = 4
 BUSY = 75

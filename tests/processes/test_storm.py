@@ -15,7 +15,7 @@ from lossy_proxy import LossyProxy, one_in_ten
 from machines import Machine, difference, files_below
 from plain_http import PlainHttp
 from servers import OWNER, PASSWORD, Server
-from storms import REFUSED, Figures, Storm, family_of, figures, losses
+from storms import REFUSED, TROUBLE, Figures, Storm, family_of, figures, losses
 from waiting import until
 
 WORKSPACE = "storm"
@@ -80,13 +80,6 @@ def filled(root: Path) -> Path:
     for number in range(40):
         (root / f"f{number}.txt").write_text(f"{number}\n")
     return root
-
-
-TROUBLE = [
-    "login: renewal does not get through",
-    "login: outcome of a renewal unknown",
-    "login: another process has been renewing for long",
-]
 
 
 def rage(made: Scene, seconds: float, *, faults: bool, title: str, least: int = 0) -> tuple[Storm, Figures]:
