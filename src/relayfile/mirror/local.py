@@ -36,15 +36,15 @@ class Survey:
 
     def sweep(self, now_s: float) -> None:
         """The local tree is what lies on the disk: offline edits and offline deletions are found too."""
-        trees = self._state.trees
+        trees, swept = self._state.trees, self._state.swept
         self.left.clear()
         self.unstable.clear()
-        trees.begin_sweep()
+        swept.begin()
         sights = self._scanner.sweep(trees)
         while chunk := list(islice(sights, CHUNK)):
-            trees.note_swept(sight.path for sight in chunk if not isinstance(sight, Left))
+            swept.note(sight.path for sight in chunk if not isinstance(sight, Left))
             self._take(chunk, now_s)
-        trees.see(trees.end_sweep(), now_s)
+        trees.see(swept.missing(), now_s)
         self._state.refusals.reopen(self.left)
         self._give_up_circling(set())
 

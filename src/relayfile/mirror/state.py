@@ -23,6 +23,7 @@ from relayfile.mirror.past import Past
 from relayfile.mirror.refusals import Refusals
 from relayfile.mirror.restored import Restored
 from relayfile.mirror.rot import Rot
+from relayfile.mirror.swept import Swept
 from relayfile.mirror.trees import TreeRows
 from relayfile.model import Cursor
 
@@ -82,6 +83,7 @@ class State:
     def __init__(self, connection: apsw.Connection) -> None:
         self._db = connection
         self.trees = TreeRows(connection)
+        self.swept = Swept(connection)
         self.intents = Intents(connection)
         self.conflicts = Conflicts(connection)
         self.brake = Brake(connection)

@@ -227,25 +227,6 @@ class TreeRows:
         )
         return [TreePath(path) for path, dev, ino in rows if (dev, ino) in files]
 
-    def begin_sweep(self) -> None:
-        """The paths a sweep finds are noted from now on."""
-        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS swept (path TEXT PRIMARY KEY) WITHOUT ROWID")
-        self._db.execute("DELETE FROM swept")
-
-    def note_swept(self, found: Iterable[TreePath]) -> None:
-        """The sweep met these paths."""
-        with self._db:
-            self._db.executemany("INSERT OR IGNORE INTO swept VALUES (?)", ((path,) for path in found))
-
-    def end_sweep(self) -> list[Missing]:
-        """The local paths that the sweep did not meet: deleted while nobody watched."""
-        rows = self._db.execute(
-            "SELECT path FROM node WHERE l_ino IS NOT NULL AND path NOT IN (SELECT path FROM swept)"
-        )
-        missing = [Missing(TreePath(path)) for (path,) in rows]
-        self._db.execute("DELETE FROM swept")
-        return missing
-
     # -------------------------------------------------------------------------------------------------- work
 
     def down(self, after: tuple[int, str], limit: int) -> list[Node]:
