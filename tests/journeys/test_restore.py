@@ -1,11 +1,14 @@
-"""What the workspace took from a mirror's disk comes back by a command, with real daemons on both sides."""
+"""What a mirror's disk lost to the workspace comes back by a command; and what a mirror may take of the network."""
 
 import json
+import os
+import time
 
 import pytest
 
 from journeys_support import Mirrors
 from machines import files_below
+from relayfile.client.bandwidth import STEP_BYTES
 from waiting import until
 
 
@@ -82,3 +85,32 @@ def test_what_another_machine_deleted_or_replaced_is_listed_and_comes_back(pair)
     a.run("mount", root_a, "--keep-trash", "0s", "--trash-size", "0")
     record = json.loads(next(a.home.glob("mirrors/*/mirror.json")).read_text())
     assert (record["keep_trash_s"], record["trash_bytes"]) == (0, 0)
+
+
+def test_a_mirror_keeps_to_its_bandwidth_in_both_directions(pair):
+    """How long it takes at least is all that is asked: a slow machine cannot fail this."""
+    (a, root_a), (_, root_b) = pair.both
+    (root_b / "before").write_bytes(b"1")
+    pair.until_equal({"before"})
+    begun = a.run("mount", root_a, "--bandwidth", "200k/300k")
+    assert "begins again" in begun.err
+    a.until_live(root_a)
+    assert a.mirror(root_a)["bandwidth"] == {"up": 200_000, "down": 300_000}
+    assert "0.20 MB/s up, 0.30 MB/s down" in a.run("status").out
+
+    sent, spare = os.urandom(900_000), STEP_BYTES * 4
+    since_s = time.monotonic()
+    (root_a / "up").write_bytes(sent)
+    pair.until_equal({"before", "up"})
+    assert time.monotonic() - since_s >= (900_000 - 200_000 - spare) / 200_000
+    since_s = time.monotonic()
+    (root_b / "down").write_bytes(sent[::-1])
+    for number in range(40):
+        (root_b / f"small{number}").write_bytes(sent[number : number + 10_000])
+    both = pair.until_equal({"before", "up", "down", *(f"small{number}" for number in range(40))})
+    assert time.monotonic() - since_s >= (1_300_000 - 300_000 - spare) / 300_000
+    assert (both["up"], both["down"]) == (sent, sent[::-1])
+
+    a.run("mount", root_a, "--bandwidth", "unlimited")
+    assert a.mirror(root_a)["bandwidth"] == {"up": None, "down": None}
+    assert "too little" in a.run("mount", root_a, "--bandwidth", "5", exit_code=2).err

@@ -206,7 +206,9 @@ async def _catch_up(
 ) -> AsyncGenerator[Batch, None]:
     """The delta feed from the cursor to its end."""
     gathered = _Gathering(place)
-    request = api.delta_stream(workspace, place.cursor, place.start, delta.MAX_INLINE_BYTES)
+    # Under a limit contents come by themselves: the log must not stand in line behind them.
+    inline_bytes = delta.MAX_INLINE_BYTES if client.bandwidth.down.free else 0
+    request = api.delta_stream(workspace, place.cursor, place.start, inline_bytes)
     cut: Unavailable | None = None
     try:
         async with aclosing(client.frames(request)) as stream:
@@ -242,6 +244,7 @@ async def _live(
             batch = _live_batch(frame, place.cursor)
             if batch is None:
                 return
+            await client.bandwidth.down.take(batch.received_bytes)
             if batch.cursor.position > place.cursor.position or batch.tree_digest is not None:
                 yield batch
 

@@ -9,6 +9,8 @@ import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar
 
@@ -26,6 +28,7 @@ from relayfile.client.answers import (
     too_long,
 )
 from relayfile.client.api import Request
+from relayfile.client.bandwidth import STEP_BYTES, Bandwidth
 from relayfile.client.origin import Origin
 from relayfile.errors import ProtocolMismatch, RelayfileError, Unavailable
 from relayfile.model import Secret
@@ -53,12 +56,15 @@ class Tokens(Protocol):
 
 
 class AsyncClient:
-    """One server, as one daemon speaks with it. Close it when done.
+    """One server, as one daemon speaks with it. Close it when done. Contents keep to `bandwidth`, questions do not.
 
     Runs in: the event loop that makes its first request.
     """
 
-    def __init__(self, api_url: str, gate: Tokens | None, role: str = "daemon") -> None:
+    def __init__(
+        self, api_url: str, gate: Tokens | None, role: str = "daemon", bandwidth: Bandwidth | None = None
+    ) -> None:
+        self.bandwidth = bandwidth or Bandwidth()
         self._origin = Origin.parse(api_url)
         self._gate = gate
         self._agent = user_agent(__version__, role)
@@ -90,6 +96,9 @@ class AsyncClient:
             Unavailable: it did not get through, or the server is in trouble; nothing was retried but a refused token.
             RelayfileError: the error that the server told.
         """
+        if request.body is not None and not self.bandwidth.up.free:
+            slow = replace(request, headers=(*request.headers, ("Content-Length", str(len(request.body)))))
+            return await self.send(slow, partial(_in_pieces, request.body))
         async with self._answered(request, _TIMEOUT) as response:
             return request.read(await _answer(response))
 
@@ -104,6 +113,7 @@ class AsyncClient:
         async def watched() -> AsyncIterator[bytes]:
             try:
                 async for piece in pieces():
+                    await self.bandwidth.up.take(len(piece))
                     yield piece
             except Exception as error:
                 raised.append(error)
@@ -124,7 +134,7 @@ class AsyncClient:
             Unavailable: the stream was cut, or nothing came for half a minute.
             RelayfileError: the error that the server told in place of a stream.
         """
-        async with self._answered(request, _STREAM_TIMEOUT) as response:
+        async with self._answered(request, _STREAM_TIMEOUT, self._ahead(READ_BUFFER_BYTES)) as response:
             if response.status != 200:
                 raise failure(await _answer(response))
             if response.content_type != delta.CONTENT_TYPE:
@@ -133,6 +143,7 @@ class AsyncClient:
             with _translated():
                 async for chunk in response.content.iter_any():
                     if frames := list(reader.feed(chunk)):
+                        await self.bandwidth.down.take(sum(map(_content_bytes, frames)))
                         yield frames
 
     async def pieces(self, request: Request[None]) -> AsyncGenerator[tuple[int, bytes], None]:
@@ -143,7 +154,8 @@ class AsyncClient:
             ProtocolMismatch: it has no byte there.
             RelayfileError: the error that the server told in its place.
         """
-        async with self._answered(request, _STREAM_TIMEOUT, PIECE_BYTES) as response:
+        piece_bytes = self._ahead(PIECE_BYTES)
+        async with self._answered(request, _STREAM_TIMEOUT, piece_bytes) as response:
             if response.status == 416:
                 raise ProtocolMismatch("the server has fewer bytes of a content than it said")
             if response.status not in {200, 206}:
@@ -153,7 +165,8 @@ class AsyncClient:
                 raise not_relayfile(head)
             at = begins_at(head)
             with _translated():
-                async for piece in response.content.iter_chunked(PIECE_BYTES):
+                async for piece in response.content.iter_chunked(piece_bytes):
+                    await self.bandwidth.down.take(len(piece))
                     yield at, piece
                     at += len(piece)
 
@@ -229,6 +242,10 @@ class AsyncClient:
                 else:
                     response.release()
 
+    def _ahead(self, size_bytes: int) -> int:
+        """How much is read at once: little where it has to wait."""
+        return size_bytes if self.bandwidth.down.free else STEP_BYTES
+
     async def _bearer(self) -> Secret | None:
         return None if self._gate is None else await self._gate.token()
 
@@ -303,6 +320,15 @@ class _translated:  # noqa: N801 - reads as a word where it is used
 def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
     """A large body as a file, which aiohttp sends piece by piece, so that the event loop can breathe between them."""
     return io.BytesIO(body) if body is not None and len(body) > PIECE_BYTES else body
+
+
+async def _in_pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), STEP_BYTES):
+        yield body[start : start + STEP_BYTES]
+
+
+def _content_bytes(frame: delta.Frame) -> int:
+    return len(frame.body or b"") if isinstance(frame, delta.Item | delta.Blob) else 0
 
 
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:

@@ -25,6 +25,7 @@ import uvloop
 
 from relayfile import __version__
 from relayfile.client import api, enrol, feed, push
+from relayfile.client.bandwidth import Bandwidth, Limit
 from relayfile.client.exchange import open_session
 from relayfile.client.feed import Batch, OnConnection
 from relayfile.client.gate import Gate, Login
@@ -138,7 +139,8 @@ async def _life(home: Home, record: Record, settings: Settings, says: "_Says") -
         disk = LocalDisk(beneath, host, time.time, keeping=Keeping(record.keep_trash_s, record.trash_bytes))
         watcher = LocalWatcher(beneath, time.monotonic)
         closing.callback(watcher.close)
-        async with AsyncClient(record.api_url, gate) as client:
+        bandwidth = Bandwidth(Limit(record.up_rate), Limit(record.down_rate))
+        async with AsyncClient(record.api_url, gate, bandwidth=bandwidth) as client:
             ports = Ports(
                 clock=_SystemClock(),
                 disk=disk,

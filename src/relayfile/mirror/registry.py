@@ -29,6 +29,7 @@ class Record:
     credential of its own (R10). `token_file`: it lives on the machine token in that file, and on no sign-in.
     `paused`: by `pause`, nothing is placed or sent until `resume`. `read_only`: nothing is ever sent.
     `keep_trash_s` and `trash_bytes` are for how long, and how much of, what is taken off the disk is kept.
+    `up_rate` and `down_rate` are the most bytes of contents a second; 0: no limit.
     """
 
     id: str
@@ -47,6 +48,8 @@ class Record:
     read_only: bool = False
     keep_trash_s: float = KEEP_S
     trash_bytes: int = MOST_BYTES
+    up_rate: int = 0
+    down_rate: int = 0
 
 
 def load(home: Home, mirror: str) -> Record:

@@ -55,6 +55,7 @@ def fragment(
         cause=_cause(picture.cause),
         paused=picture.paused,
         read_only=record.read_only,
+        bandwidth=control.Bandwidth(up=record.up_rate or None, down=record.down_rate or None),
         connection=picture.connection,
         head=picture.head,
         observed=picture.observed,
@@ -102,6 +103,7 @@ def stopped(home: Home, record: Record, login: Mapping[str, object] | None = Non
         "connection": "none",
         "paused": record.paused,
         "read_only": record.read_only,
+        "bandwidth": empty["bandwidth"],
         "equal": None,
         "progress": None,
         "notices": [],
@@ -149,6 +151,9 @@ def text(seen: Fragment, *, width: int = 80, colour: bool = False) -> str:
         lines.append(f"  paused: nothing is placed and nothing sent until `relayfile resume {seen['directory']}`")
     if seen["read_only"]:
         lines.append("  read-only: local edits stay here and are not sent")
+    rates = (("up", seen["bandwidth"]["up"]), ("down", seen["bandwidth"]["down"]))
+    if limits := [f"{rate / 1e6:,.2f} MB/s {way}" for way, rate in rates if rate]:
+        lines.append(f"  contents are kept to {', '.join(limits)}")
     if (doing := seen["progress"]) and seen["state"] in _WORKING and doing["files_total"] > 1:
         lines.append(f"  {_doing(doing)}")
     if counts := _counts(seen):

@@ -254,6 +254,13 @@ class Traffic(TypedDict):
     damaged: int
 
 
+class Bandwidth(TypedDict):
+    """The most bytes of contents a second in each direction; null: no limit."""
+
+    up: int | None
+    down: int | None
+
+
 class Fragment(TypedDict):
     """One mirror in `status --json`. `login` is the sign-in behind it, in the words of `core.session.as_fields`."""
 
@@ -266,6 +273,7 @@ class Fragment(TypedDict):
     cause: Cause | None
     paused: bool
     read_only: bool
+    bandwidth: Bandwidth
     connection: str
     head: int
     observed: int

@@ -36,6 +36,13 @@ def test_equality_is_said_with_its_position_and_what_is_not_kept():
     assert "a:4 (no such name)" in text
 
 
+def test_a_limit_on_contents_is_said_for_each_direction():
+    assert drawn(LIVE)["bandwidth"] == {"up": None, "down": None}
+    limited = status.fragment(replace(RECORD, up_rate=500_000), LIVE, LOGIN, pid=7)
+    assert limited["bandwidth"] == {"up": 500_000, "down": None}
+    assert "contents are kept to 0.50 MB/s up\n" in status.text(limited)
+
+
 def test_equality_is_never_said_when_it_is_not_proven():
     assert "equal to" not in status.text(drawn(Picture("catching-up", head=9, observed=9, applied=4)))
     assert "at evt_4 of evt_9" in status.text(drawn(Picture("catching-up", head=9, observed=9, applied=4)))

@@ -9,7 +9,7 @@ from typing import Any
 from relayfile.cli import mirrors
 from relayfile.cli.context import Context
 from relayfile.cli.main import Parser
-from relayfile.core.sizes import bytes_of
+from relayfile.core.sizes import bytes_of, rates_of
 from relayfile.credentials.machine import MachineToken
 from relayfile.errors import LeaseHeld, Misconfigured, UsageError
 from relayfile.mirror.registry import Record
@@ -31,6 +31,8 @@ EXAMPLES = """\
   relayfile mount acme ~/work/acme
   relayfile start ~/work/acme              again, after a stop or a reboot
   relayfile mount acme ./acme --once       in CI: bring both sides together, and end
+  relayfile mount ~/work/acme --bandwidth 500k/2M
+                                           from now on, up and down; 0 lifts it
   relayfile mount acme ~/work/acme --foreground
                                            under a supervisor (systemd: RestartPreventExitStatus=4 77 78)"""
 
@@ -53,6 +55,11 @@ def arguments(parser: Parser) -> None:
         "--read-only",
         action=argparse.BooleanOptionalAction,
         help="never send anything: local edits are kept and listed; remembered",
+    )
+    parser.add_argument(
+        "--bandwidth",
+        metavar="RATE",
+        help="at most so many bytes of contents a second, as 2M, or 500k/2M for up and down; 0 lifts it; remembered",
     )
     parser.add_argument(
         "--keep-trash", metavar="TIME", help="what is taken off this disk is kept so long, as 12h or 30d; remembered"
@@ -182,6 +189,8 @@ def _record(asked: argparse.Namespace, context: Context) -> Record:
 def _wanted(asked: argparse.Namespace) -> dict[str, Any]:
     """What is said of the mirror, by the fields of its record; what is not said stays as it is."""
     wanted: dict[str, Any] = {"read_only": asked.read_only}
+    if asked.bandwidth is not None:
+        wanted["up_rate"], wanted["down_rate"] = rates_of(asked.bandwidth)
     if asked.keep_trash is not None:
         from relayfile.server.config import duration_s
 
