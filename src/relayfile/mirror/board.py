@@ -116,6 +116,8 @@ class Board:
             engine_starts=counters.engine_starts,
             cycles=counters.cycles + self.unsaved_cycles,
             cycles_cancelled=counters.cycles_cancelled,
+            mismatches=counters.mismatches,
+            mismatched_at=counters.mismatched_at,
             progress=self.pace.progress,
             last_error=self.failure,
             bootstrapping=not stream.observed_once,
@@ -138,7 +140,7 @@ class Board:
         if self.failing and self.failure is not None and self.failure.code == "state_damaged":
             return "damaged", self.failure
         if report is not None and report.damaged:
-            text = "both sides were read again and still differ from the server's digest; run `relayfile logs`"
+            text = "both sides were read again and still differ; `relayfile verify --deep` names what it finds"
             return "damaged", Cause("tree_digest_mismatch", text)
         if self.gone is not None:
             return "halted", _cause(self.gone)

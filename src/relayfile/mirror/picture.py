@@ -77,6 +77,8 @@ class Picture:
     engine_starts: int = 0
     cycles: int = 0
     cycles_cancelled: int = 0
+    mismatches: int = 0
+    mismatched_at: float | None = None
     progress: Progress = field(default_factory=Progress)
     last_error: Cause | None = None
     bootstrapping: bool = False

@@ -52,6 +52,8 @@ class Proof:
         ):
             self._equal(stream.position, now_s)
             return None
+        if not self.differs:  # what goes on differing is counted once
+            self._state.mismatch(now_s)
         self.differs = True
         self._strikes += 1
         chosen = remedy(self._strikes)

@@ -27,7 +27,7 @@ from relayfile.mirror.swept import Swept
 from relayfile.mirror.trees import TreeRows
 from relayfile.model import Cursor
 
-SCHEMA: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")
+SCHEMA: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql")
 """What each version of the schema added to the one before. A state of any of them is brought to the last."""
 _OURS: Final = 0x52464D31  # "RFM1", so that a foreign SQLite file is never taken for a mirror's state
 
@@ -72,6 +72,8 @@ class Counters:
     cycles_cancelled: int
     proven_position: int
     proven_at: float | None
+    mismatches: int
+    mismatched_at: float | None
 
 
 class State:
@@ -155,7 +157,11 @@ class State:
 
     def counters(self) -> Counters:
         """What the mirror has been through."""
-        return Counters(*self._row("engine_starts, cycles, cycles_cancelled, proven_position, proven_at"))
+        return Counters(
+            *self._row(
+                "engine_starts, cycles, cycles_cancelled, proven_position, proven_at, mismatches, mismatched_at"
+            )
+        )
 
     def start_engine(self) -> None:
         """One more start of the engine is counted."""
@@ -207,6 +213,10 @@ class State:
     def prove(self, position: int, at_s: float) -> None:
         """Both trees were equal at `position`."""
         self._set("proven_position = ?, proven_at = ?", position, at_s)
+
+    def mismatch(self, at_s: float) -> None:
+        """Once more both trees were found to differ at one position."""
+        self._set("mismatches = mismatches + 1, mismatched_at = ?", at_s)
 
     def _row(self, columns: str) -> tuple[Any, ...]:
         row = self._db.execute(f"SELECT {columns} FROM mirror").fetchone()  # noqa: S608 - names from this module

@@ -71,6 +71,8 @@ def fragment(
         engine_starts=picture.engine_starts,
         cycles=picture.cycles,
         cycles_cancelled=picture.cycles_cancelled,
+        mismatches=picture.mismatches,
+        mismatched_at=control.timestamp(picture.mismatched_at),
         traffic=control.Traffic(
             fetched=picture.traffic.fetched,
             fetched_bytes=picture.traffic.fetched_bytes,
@@ -158,6 +160,8 @@ def text(seen: Fragment, *, width: int = 80, colour: bool = False) -> str:
         lines.append(f"  {_doing(doing)}")
     if counts := _counts(seen):
         lines.append(f"  {counts}")
+    if seen["mismatches"] and seen["mismatched_at"]:
+        lines.append(f"  {_mismatches(seen['mismatches'], seen['mismatched_at'])}")
     lines += [f"  not kept here: {one['path']} ({one['reason']})" for one in seen["not_kept"][:_NOT_KEPT_SHOWN]]
     if (more := seen["not_kept_count"] - min(len(seen["not_kept"]), _NOT_KEPT_SHOWN)) > 0:
         lines.append(f"  not kept here: {more:,} more, see `relayfile status --json`")
@@ -259,6 +263,11 @@ def _counts(seen: Fragment) -> str:
         (seen["held_deletions"], "deletion", "held back"),
     ]
     return ", ".join(f"{count} {_plural(noun, count)} {what}" for count, noun, what in counts if count)
+
+
+def _mismatches(count: int, last_at: str) -> str:
+    times = "once" if count == 1 else f"{count} times"
+    return f"the digests of both sides differed {times}, last at {last_at}: please report it"
 
 
 def _plural(noun: str, count: int) -> str:

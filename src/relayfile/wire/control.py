@@ -289,6 +289,8 @@ class Fragment(TypedDict):
     engine_starts: int
     cycles: int
     cycles_cancelled: int
+    mismatches: int
+    mismatched_at: str | None
     traffic: Traffic
     last_error: str | None
     progress: Progress | None

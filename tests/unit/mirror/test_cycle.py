@@ -418,10 +418,14 @@ def test_a_false_digest_is_reread_then_observed_again_then_reported(mirror, serv
     assert seen[1] == (True, True, False)
     assert seen[2][2] is True
     assert done.report.equal is False
+    counters = done.report.counters
+    assert (counters.mismatches, counters.mismatched_at is not None) == (1, True)
+    mirror.kill()
     monkeypatch.setattr(server, "digest", true)
     mirror.turn(batches=server.delta(mirror.last.report.stream.cursor, None))
     assert mirror.last.report.equal is True
     assert not mirror.last.report.damaged
+    assert mirror.last.report.counters.mismatches == 1, "it was counted, and a restart does not forget it"
 
 
 def test_its_own_sum_is_mended_before_the_server_is_blamed(mirror, server):

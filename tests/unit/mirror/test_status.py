@@ -65,6 +65,13 @@ def test_progress_edits_and_conflicts_are_counted():
     assert "2 edits still to be sent, 1 conflict kept as a copy" in text
 
 
+def test_digests_that_differed_are_told_with_how_often_and_when_last():
+    seen = drawn(replace(LIVE, mismatches=2, mismatched_at=1_800_000_000.25))
+    assert (seen["mismatches"], seen["mismatched_at"]) == (2, "2027-01-15T08:00:00.250Z")
+    assert "the digests of both sides differed 2 times, last at 2027-01-15T08:00:00.250Z" in status.text(seen)
+    assert "differed" not in status.text(drawn(LIVE))
+
+
 def test_colour_only_when_asked():
     assert "\x1b[" not in status.text(drawn(LIVE))
     assert "\x1b[32mlive" in status.text(drawn(LIVE), colour=True)
