@@ -48,8 +48,8 @@ class LocalWatcher:
     def __init__(self, beneath: Beneath, monotonic: Callable[[], float]) -> None:
         self._beneath = beneath
         self._monotonic = monotonic
-        self._inotify = Inotify(cache_size=_READ_EVENTS)
-        os.set_blocking(self._inotify.fd, False)
+        self._inotify = _begun()
+        self._readable = asyncio.Event()
         self._folders: dict[int, str] = {}
         self._watches: dict[str, int] = {}
         self._closed: set[str] = set()
@@ -60,28 +60,29 @@ class LocalWatcher:
 
     def close(self) -> None:
         """Nothing is watched any more."""
-        self._inotify.close()
+        if self._inotify is not None:
+            self._inotify.close()
 
     @property
     def notice(self) -> str | None:
         """What a person should know about how well it sees."""
         if not self._unwatched:
             return None
+        limit = "max_user_instances" if self._inotify is None else "max_user_watches"
         return (
-            f"{self._unwatched} folders are not watched (fs.inotify.max_user_watches is used up): "
-            f"changes below them are found within {SWEEP_EVERY_S:.0f} s"
+            f"changes in {self._unwatched} folders are seen within {SWEEP_EVERY_S:.0f} s, not at once: "
+            f"fs.inotify.{limit} is used up; raise it"
         )
 
     async def hints(self) -> AsyncIterator[Hint]:
         """As `ports.Watcher.hints`. The first one, of everything, comes when every folder is watched: a sweep that
         began earlier may have missed what was made in between.
         """
-        readable = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._inotify.fd, readable.set)
+        readable, loop = self._readable, asyncio.get_running_loop()
+        if self._inotify is not None:
+            loop.add_reader(self._inotify.fd, readable.set)
         try:
-            self._watch_below("")
-            self._overflow = True
+            self._watch_anew()
             while True:
                 self._drain()
                 readable.clear()
@@ -94,7 +95,8 @@ class LocalWatcher:
                 if alarm is not None:
                     alarm.cancel()
         finally:
-            loop.remove_reader(self._inotify.fd)
+            if self._inotify is not None:
+                loop.remove_reader(self._inotify.fd)
 
     def opened(self, folder: str) -> None:
         """As `ports.Watcher.opened`."""
@@ -110,8 +112,10 @@ class LocalWatcher:
 
     def _due(self) -> Hint | None:
         if self._unwatched and self._monotonic() >= self._next_sweep:
-            self._next_sweep = self._monotonic() + SWEEP_EVERY_S
-            self._overflow = True
+            if self._inotify is None and (begun := _begun()) is not None:
+                self._inotify = begun
+                asyncio.get_running_loop().add_reader(begun.fd, self._readable.set)
+            self._watch_anew()  # there may be room by now
         if self._overflow:
             self._overflow = False
             self._settling.forget()
@@ -119,8 +123,15 @@ class LocalWatcher:
         paths = self._settling.settled()
         return Hint(frozenset(paths)) if paths else None
 
+    def _watch_anew(self) -> None:
+        """As many folders are watched as can be, and everything is hinted."""
+        self._unwatched = 0
+        self._watch_below("")
+        self._overflow = True
+        self._next_sweep = self._monotonic() + SWEEP_EVERY_S
+
     def _drain(self) -> None:
-        while True:
+        while self._inotify is not None:
             try:
                 event = self._inotify.sync_get()
             except BlockingIOError:
@@ -131,9 +142,7 @@ class LocalWatcher:
     def _take(self, event: Event) -> None:
         mask = event.mask
         if mask & Mask.Q_OVERFLOW:
-            self._unwatched = 0
-            self._watch_below("")
-            self._overflow = True
+            self._watch_anew()
             return
         if mask & _ROOT_WENT:  # only of the root: the sweep finds that it is no longer there
             self._overflow = True
@@ -228,6 +237,9 @@ class LocalWatcher:
 
     def _watch(self, path: str) -> bool:
         """Whether `path` may be listed now."""
+        if self._inotify is None:
+            self._unwatched += 1
+            return True
         try:
             mask = _WATCHED if path else _WATCHED | _ROOT_WENT
             watch = self._inotify.add_watch(os.path.join(self._beneath.directory, path), mask)  # noqa: PTH118
@@ -248,13 +260,16 @@ class LocalWatcher:
         below = f"{path}/"
         self._closed = {name for name in self._closed if name != path and not name.startswith(below)}
         gone = [name for name in self._watches if name == path or name.startswith(below)]
-        live = {watch.wd: watch for watch in self._inotify.watches} if gone else {}
+        inotify = self._inotify
+        if inotify is None:
+            return
+        live = {watch.wd: watch for watch in inotify.watches} if gone else {}
         for name in gone:
             descriptor = self._watches.pop(name)
             self._folders.pop(descriptor, None)
             if (watch := live.get(descriptor)) is not None:
                 try:
-                    self._inotify.rm_watch(watch)
+                    inotify.rm_watch(watch)
                 except OSError:  # the kernel dropped it with its folder
                     continue
 
@@ -262,3 +277,15 @@ class LocalWatcher:
         self._folders.pop(descriptor, None)
         if self._watches.get(folder) == descriptor:
             del self._watches[folder]
+
+
+def _begun() -> Inotify | None:
+    """A queue of the kernel's; None when this user or process has as many as it may: then everything is swept."""
+    try:
+        inotify = Inotify(cache_size=_READ_EVENTS)
+    except OSError as error:
+        if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
+            return None
+        raise
+    os.set_blocking(inotify.fd, False)
+    return inotify

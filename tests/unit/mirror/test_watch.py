@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from asyncinotify import Inotify
 
+from relayfile.mirror import watch
 from relayfile.mirror.settle import GONE_AT_MOST_S, GONE_QUIET_S, QUIET_S, SETTLE_S, STILL_OPEN_S, Settling
 from relayfile.mirror.watch import LocalWatcher
 from relayfile.model import TreePath
@@ -195,11 +196,48 @@ async def test_when_watches_run_out_the_rest_is_swept_and_status_says_so(ground,
     monkeypatch.setattr(Inotify, "add_watch", limited)
     reader = Reader(watcher)
     await reader.begin()
-    assert "1 folders are not watched" in watcher.notice
+    assert "changes in 1 folders are seen within 60 s" in watcher.notice
+    assert "max_user_watches" in watcher.notice
     monkeypatch.setattr(watcher, "_next_sweep", 0.0)
     (ground.root / "x").write_text("x")
     assert await reader.until("never") == "overflow"
+    assert watcher.notice
+    # There is room again: nobody has to say so.
+    monkeypatch.setattr(Inotify, "add_watch", real)
+    monkeypatch.setattr(watcher, "_next_sweep", 0.0)
+    (ground.root / "y").write_text("y")
+    assert await reader.until("never") == "overflow"
+    assert watcher.notice is None
+    (ground.root / "unwatched" / "file").write_text("z")
+    await reader.until("unwatched/file")
     await reader.hints.aclose()
+
+
+async def test_where_no_more_queues_can_be_had_everything_is_swept_until_one_can(ground, monkeypatch):
+    clock = Hands()
+
+    def none(**_):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(watch, "Inotify", none)
+    (ground.root / "folder").mkdir()
+    watcher = LocalWatcher(ground.beneath, clock)
+    reader = Reader(watcher)
+    await reader.begin()
+    assert "changes in 2 folders" in watcher.notice
+    assert "max_user_instances" in watcher.notice
+    watcher.opened("folder")
+    await reader.until("folder")
+    clock.now += watch.SWEEP_EVERY_S
+    assert await reader.until("never") == "overflow"
+    monkeypatch.setattr(watch, "Inotify", Inotify)
+    clock.now += watch.SWEEP_EVERY_S
+    assert await reader.until("never") == "overflow"
+    assert watcher.notice is None
+    (ground.root / "folder" / "file").write_text("z")
+    await reader.until("folder/file")
+    await reader.hints.aclose()
+    watcher.close()
 
 
 class Hands:
