@@ -80,7 +80,12 @@ class Survey:
         return changed
 
     def _note_copies(self, changed: Iterable[TreePath], now_s: float) -> None:
-        """A conflict copy that neither side ever had was made by the disk, of a write that raced (R27)."""
+        """A conflict copy that neither side ever had was made by the disk, of a write that raced (R27).
+
+        Before the workspace was ever seen nobody knows that, and what lies here may be one of long ago.
+        """
+        if not self._state.stream().observed_once:
+            return
         for copy in changed:
             path = before_conflict(copy)
             if path == copy:

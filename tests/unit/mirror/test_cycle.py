@@ -82,6 +82,15 @@ def test_both_edited_ends_with_theirs_at_the_path_and_ours_beside_it_on_both_sid
     assert_equal(mirror, server)
 
 
+def test_a_copy_that_lies_in_the_directory_at_a_first_mount_is_no_conflict_of_this_mirror(mirror, server):
+    for side in (server.write, mirror.edit):
+        side("a", b"1")
+        side("a (conflict host 2023-11-14 7902699b)", b"2")
+    mirror.run()
+    assert_equal(mirror, server)
+    assert mirror.last.report.conflicts == 0
+
+
 def test_a_copy_that_another_mirror_of_this_machine_made_of_the_same_content_is_not_in_the_way(
     tmp_path, mirror, server
 ):
