@@ -192,10 +192,14 @@ class _Batch:
             os.rmdir(self._name, dir_fd=self._beneath.stage)
 
     def stage_all(self, steps: Sequence[Step], now_ns: int) -> None:
-        """Every `Place` that can be done is staged, durably; every other is refused, and what depends on it."""
+        """Every `Place` that can be done is staged, durably; every other is refused, and what depends on it.
+
+        On a full disk what is smaller than all that did not fit is still tried, and what is removed needs no room.
+        """
         full: OSError | None = None
+        too_big = 0
         for index, step in enumerate(steps):
-            if full is not None:
+            if full is not None and isinstance(step, Place) and step.version.size >= too_big:
                 self.results[index] = _refused(step.path, full)
             elif fault := _never(step):
                 self.results[index] = Refused(step.path, fault, lasting=True)
@@ -206,7 +210,8 @@ class _Batch:
                     self.results[index] = Unfit(step.path)
                 except OSError as error:
                     self.results[index] = _refused(step.path, error)
-                    full = error if error.errno in FULL else None
+                    if error.errno in FULL:
+                        full, too_big = error, step.version.size
         self._reach("staged")
         if not self._durably:
             kernel.sync_file_system(self._beneath.root)

@@ -419,6 +419,33 @@ def test_a_full_disk_refuses_the_rest_of_the_batch_and_leaves_no_half_file(groun
     assert not ground.staged()
 
 
+def test_on_a_full_disk_what_is_small_enough_is_placed_and_what_is_gone_is_removed(ground, monkeypatch):
+    real = os.write
+    tried = []
+
+    def no_room_for_much(descriptor, data):
+        tried.append(len(data))
+        if len(data) > 10:
+            raise OSError(28, "No space left on device")
+        return real(descriptor, data)
+
+    gone = ground.put("gone", b"x" * 100)
+    monkeypatch.setattr(os, "write", no_room_for_much)
+    results = ground.disk.execute(
+        [
+            ground.place("big", b"b" * 50),
+            ground.place("bigger", b"b" * 60),
+            ground.place("small", b"small"),
+            ground.place("as big", b"c" * 50),
+            Remove(TreePath("gone"), gone),
+            ground.place("empty", b""),
+        ]
+    )
+    assert [type(result) for result in results] == [Refused, Refused, Done, Refused, Done, Done]
+    assert ground.files() == {"small": b"small", "empty": b""}
+    assert [size for size in tried if size in {50, 60}] == [50], "what cannot fit is not tried"
+
+
 def test_a_directory_that_is_no_longer_the_mounted_one_is_not_written_to(ground):
     ground.root.rename(ground.root.with_name("moved"))
     ground.root.mkdir()
