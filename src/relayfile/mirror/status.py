@@ -160,8 +160,7 @@ def text(seen: Fragment, *, width: int = 80, colour: bool = False) -> str:
         lines.append(f"  {_doing(doing)}")
     if counts := _counts(seen):
         lines.append(f"  {counts}")
-    if seen["mismatches"] and seen["mismatched_at"]:
-        lines.append(f"  {_mismatches(seen['mismatches'], seen['mismatched_at'])}")
+    lines += _mismatches(seen)
     lines += [f"  not kept here: {one['path']} ({one['reason']})" for one in seen["not_kept"][:_NOT_KEPT_SHOWN]]
     if (more := seen["not_kept_count"] - min(len(seen["not_kept"]), _NOT_KEPT_SHOWN)) > 0:
         lines.append(f"  not kept here: {more:,} more, see `relayfile status --json`")
@@ -265,9 +264,11 @@ def _counts(seen: Fragment) -> str:
     return ", ".join(f"{count} {_plural(noun, count)} {what}" for count, noun, what in counts if count)
 
 
-def _mismatches(count: int, last_at: str) -> str:
+def _mismatches(seen: Fragment) -> list[str]:
+    if not (count := seen["mismatches"]):
+        return []
     times = "once" if count == 1 else f"{count} times"
-    return f"the digests of both sides differed {times}, last at {last_at}: please report it"
+    return [f"  the digests of both sides differed {times}, last at {seen['mismatched_at']}: please report it"]
 
 
 def _plural(noun: str, count: int) -> str:
