@@ -293,7 +293,13 @@ def _folder_changes(folder: str, event: asyncio.Event) -> Iterator[None]:
     from asyncinotify import Inotify, Mask  # noqa: PLC0415 - exists on Linux only
 
     loop = asyncio.get_running_loop()
-    with Inotify() as inotify:
+    told: Inotify | None = None
+    with suppress(OSError):  # this user, or this process, may have no more of them
+        told = Inotify()
+    if told is None:
+        yield
+        return
+    with told as inotify:
         try:
             inotify.add_watch(folder, Mask.MOVED_TO | Mask.CLOSE_WRITE | Mask.DELETE | Mask.CREATE)
         except OSError:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager, suppress
 
+import asyncinotify
 import pytest
 
 import logins
@@ -95,6 +96,25 @@ async def test_without_notifications_the_look_each_second_is_enough(authority, p
         await in_thread(lambda: logins.session(path).adopt(fresh))
         async with asyncio.timeout(2.0):
             assert await waiting == fresh.access_token
+
+
+async def test_where_the_system_has_no_notification_left_the_gate_works_all_the_same(
+    authority, path, monkeypatch, expected_warnings
+):
+    expected_warnings.append("auth-failed: needs re-login")
+
+    def none():
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncinotify, "Inotify", none)
+    grant = authority.grant(expires_in_s=0)
+    mine = logins.signed_in(path, grant, role="owner")
+    authority.families[grant.family].alive = False
+    async with running(mine) as gate:
+        await phase(gate, Phase.AUTH_FAILED)
+        mine.adopt(authority.grant(), replace=True)
+        async with asyncio.timeout(5.0):
+            await gate.token()
 
 
 async def test_a_refused_token_is_replaced_once_whatever_number_of_requests_complain(authority, path):
