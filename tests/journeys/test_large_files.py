@@ -36,7 +36,7 @@ def digest_of(file):
 
 
 def test_a_large_file_goes_up_and_comes_down_after_a_kill_in_bounded_memory(server, new_machine, place):
-    """Defends M23 and M24: the second daemon is sent only what the first one did not get, and none holds it whole."""
+    """Defends M23 to M25: the second daemon is sent only what the first one did not get, and none holds it whole."""
     one, other = new_machine(), new_machine()
     one.login(server)
     other.login(server)
@@ -66,5 +66,11 @@ def test_a_large_file_goes_up_and_comes_down_after_a_kill_in_bounded_memory(serv
     assert digest_of(root / "large.bin") == large
     assert 0 < seen["traffic"]["fetched_bytes"] <= SIZE - held
     assert not list(part.parent.iterdir())
+
+    (place / "one" / "large.bin").rename(place / "one" / "renamed.bin")
+    until(lambda: not (root / "large.bin").exists(), within_s=120, what="the old name is gone")
+    before, seen = seen["traffic"], other.until_live(root)
+    assert digest_of(root / "renamed.bin") == large
+    assert seen["traffic"] == before | {"reused": before["reused"] + 1}, "renamed here without its bytes"
     assert peak_bytes(seen["pid"]) - idle < OVER_IDLE
     assert peak_bytes(server.process.pid) - idle_server < OVER_IDLE

@@ -36,6 +36,7 @@ from relayfile.mirror.ports import (
     SetAside,
     Sight,
     Step,
+    Twin,
     Unfit,
     Unstable,
 )
@@ -82,6 +83,7 @@ class SimDisk:
     trash: list[bytes] = field(default_factory=list)
     kept_there: dict[str, tuple[Kept, bytes]] = field(default_factory=dict)
     now_s: float = 1_700_000_000.0
+    trashed: dict[Stat, bytes] = field(default_factory=dict)
     ticks: int = 0
     die_in: int | None = None
     refuse: dict[TreePath, Refused] = field(default_factory=dict)
@@ -155,10 +157,15 @@ class SimDisk:
                 return self._set_aside(at, copy)
 
     def _content(self, body: Body, digest: Digest) -> bytes | None:
+        if isinstance(body, Twin):
+            held = self.files.get(body.path)
+            found = held[0] if held and held[1] == body.stat else self.trashed.get(body.stat)
+            return found if found is not None and digest_of(found) == digest else None
         return self.parts.get(digest) if isinstance(body, Fetched) else body
 
     def _keep(self, step: Place | Remove, body: bytes, stat: Stat) -> None:
         self.trash.append(body)
+        self.trashed[stat] = body
         one = f"k{len(self.trash)}"
         name = step.path.rpartition("/")[2]
         there = Kept(one, step.path, name, self.now_s, len(body), stat.mode, step.old or Old(), ("", one))

@@ -207,7 +207,7 @@ async def _catch_up(
     """The delta feed from the cursor to its end."""
     gathered = _Gathering(place)
     # Under a limit contents come by themselves: the log must not stand in line behind them.
-    inline_bytes = delta.MAX_INLINE_BYTES if client.bandwidth.down.free else 0
+    inline_bytes = delta.INLINE_BYTES if client.bandwidth.down.free else 0
     request = api.delta_stream(workspace, place.cursor, place.start, inline_bytes)
     cut: Unavailable | None = None
     try:

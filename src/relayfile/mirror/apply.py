@@ -18,7 +18,6 @@ from relayfile.mirror.ports import (
     Changed,
     Disk,
     Done,
-    Fetched,
     Lost,
     Place,
     Refused,
@@ -26,11 +25,14 @@ from relayfile.mirror.ports import (
     Result,
     SetAside,
     Step,
+    Twin,
     Unfit,
 )
 from relayfile.mirror.refusals import Refusal
 from relayfile.mirror.state import State
+from relayfile.mirror.supply import Supply
 from relayfile.mirror.trees import UNKNOWN, Agreement, LocalState, Node
+from relayfile.mirror.twins import Twins
 from relayfile.model import Digest, Stat, TreePath, Version
 
 BATCH_FILES: Final = 512
@@ -57,7 +59,8 @@ class Batch:
 class Tally:
     """What a batch achieved. `copies` are the conflict copies it made: new files, so there is an edit to push;
     `yielded` the files that made way for a folder, so what was refused below it is work again; `merged` those with
-    the edits of both sides, which are to push too; `unfit` contents were not where they should be, and are wanted.
+    the edits of both sides, which are to push too; `unfit` contents were not where they should be, and are wanted;
+    `reused` ones lay on this disk already.
     """
 
     files: int = 0
@@ -66,6 +69,7 @@ class Tally:
     yielded: int = 0
     merged: int = 0
     unfit: int = 0
+    reused: int = 0
 
 
 class Apply:
@@ -82,6 +86,7 @@ class Apply:
         self._guard = guard
         self._survey = survey
         self._host = host
+        self._twins = Twins(state)
         self.bodies: dict[Digest, Body] = {}
         self.lost: dict[Digest, Lost] = {}
 
@@ -93,7 +98,8 @@ class Apply:
         Durable: the place intents, once the surrounding transaction is.
         """
         halt = self._guard.review("local", now_s)
-        choice = _Choice(self.bodies, self.lost, self._read, halted=halt is not None)
+        supply = Supply(self.bodies, self.lost, self._twins.find)
+        choice = _Choice(supply, self._read, halted=halt is not None)
         self._choose(choice, fresh)
         self._state.trees.record(choice.agreed, (), now_s)
         self._state.refusals.add(
@@ -107,19 +113,19 @@ class Apply:
             now_s,
         )
         by_path = {node.path: node for node, _ in choice.decided}
-        batch = Batch(wants=choice.wants, full=choice.full)
+        batch = Batch(wants=supply.wants, full=choice.full)
         batch.yields.extend(self._yields(now_s))
         copies = [(step.path, step.copy, node.revision) for step, node in batch.yields if isinstance(step, SetAside)]
         for trees, action in merge.order((node.trees, action) for node, action in choice.decided):
             node = by_path[trees.path]
-            for step in self._steps(node, action, now_s):
+            for step in self._steps(node, action, supply.body(trees.remote), now_s):
                 batch.steps.append(step)
                 batch.nodes.append(node)
                 if isinstance(step, SetAside):
                     copies.append((step.path, step.copy, node.revision))
         self._state.intents.place((step.path, step.version) for step in batch.steps if isinstance(step, Place))
         self._state.conflicts.set_aside(copies, now_s)
-        for digest in choice.spent:
+        for digest in supply.spent:
             del self.bodies[digest]
         return batch
 
@@ -185,7 +191,7 @@ class Apply:
                     return
             if len(page) < BATCH_FILES:
                 return
-            if len(choice.wants) >= FETCH_FILES:
+            if len(choice.supply.wants) >= FETCH_FILES:
                 break
         chosen = {node.path for node, _ in choice.decided}
         for node in self._state.trees.down_among(path for path in fresh if path not in chosen):
@@ -193,24 +199,18 @@ class Apply:
             if choice.full:
                 return
 
-    def _steps(self, node: Node, action: merge.Action, now_s: float) -> Iterable[Step]:
+    def _steps(self, node: Node, action: merge.Action, body: Body, now_s: float) -> Iterable[Step]:
         local, stat = node.trees.local, node.stat
         match action:
             case merge.Download(version):
-                yield Place(
-                    node.path,
-                    version,
-                    self.bodies.get(version.digest, b""),
-                    stat,
-                    node.old("replaced", node.revision),
-                )
+                yield Place(node.path, version, body, stat, node.old("replaced", node.revision))
             case merge.KeepBoth(version):
                 assert stat is not None, "there is something to keep"
                 assert local is not None, "and it was read"
                 yield SetAside(node.path, stat, paths.conflict_copy(node.path, self._host, now_s, local.digest))
-                yield Place(node.path, version, self.bodies.get(version.digest, b""), None)
-            case merge.Combine(_, version, body):
-                yield Place(node.path, version, body, stat, node.old("merged", node.revision))
+                yield Place(node.path, version, body, None)
+            case merge.Combine(_, version, merged):
+                yield Place(node.path, version, merged, stat, node.old("merged", node.revision))
             case merge.RemoveLocal():
                 assert stat is not None, "there is something to remove"
                 yield Remove(node.path, stat, node.old("deleted", node.revision))
@@ -222,14 +222,15 @@ class Apply:
         removed: list[Digest] = []
         done: list[Decision] = []
         copied = {step.copy for step in batch.steps if isinstance(step, SetAside)}
-        files = size = copies = merged = unfit = 0
+        files = size = copies = merged = unfit = reused = 0
         for step, node, result in zip(batch.steps, batch.nodes, results, strict=True):
             match result, step:
                 case Changed(path), _:
                     if path not in copied:  # a copy that this very batch made: its row says so from now on
                         self._survey.again[path] = "down"
                     done.append(Decision(path, "moved_meanwhile", node.revision))
-                case Unfit(path), _:
+                case Unfit(path), Place(version=version, body=body):
+                    self._look_again(body, version.digest)
                     done.append(Decision(path, "moved_meanwhile", node.revision))
                     unfit += 1
                 case Refused(path, reason, lasting, code), _:
@@ -242,12 +243,15 @@ class Apply:
                     local.append(self._seen(path, stat, version.digest))
                     files, size = files + 1, size + version.size
                     merged += combined
+                    reused += isinstance(step.body, Twin)
+                    self._twins.gone(node.trees.local, path, node.stat)
                 case Done(path), Remove():
                     done.append(Decision(path, "removed", node.revision))
                     agreed.append(Agreement(path, node.revision, None))
                     local.append(LocalState(path, None, None))
                     assert node.trees.local is not None, "it was removed"
                     removed.append(node.trees.local.digest)
+                    self._twins.gone(node.trees.local, path, node.stat)
                 case Done(path, stat), SetAside(copy=copy):
                     done.append(Decision(path, "set_aside", node.revision, copy))
                     assert node.trees.local is not None, "it was set aside"
@@ -261,7 +265,13 @@ class Apply:
         self._state.past.note(done, now_s)
         if removed:
             self._state.brake.let_through("local", removed)
-        return Tally(files + len(removed), size, copies, merged=merged, unfit=unfit)
+        return Tally(files + len(removed), size, copies, merged=merged, unfit=unfit, reused=reused)
+
+    def _look_again(self, body: Body, digest: Digest) -> None:
+        """This content did not lie where a step was told that it does."""
+        self._twins.unfit(digest)
+        if isinstance(body, Twin):
+            self._survey.unstable.add(body.path)
 
     def _record_yields(self, batch: Batch, results: Sequence[Result], now_s: float) -> tuple[int, int]:
         """Base of what made way is "absent here"; how many did, and were set aside. The others stay listed.
@@ -302,30 +312,19 @@ class Apply:
 class _Choice:
     """A batch while it is being filled, row by row."""
 
-    def __init__(
-        self,
-        bodies: Mapping[Digest, Body],
-        missing: Mapping[Digest, Lost],
-        read: Callable[[Node], bytes | None],
-        *,
-        halted: bool,
-    ) -> None:
-        self._bodies = bodies
+    def __init__(self, supply: Supply, read: Callable[[Node], bytes | None], *, halted: bool) -> None:
+        self.supply = supply
         self._read = read
-        self._missing = missing
         self._halted = halted
         self._size = 0
         self.decided: list[tuple[Node, merge.Action]] = []
         self.agreed: list[Agreement] = []
-        self.wants: dict[Digest, int] = {}
         self.lost: list[tuple[TreePath, Lost]] = []
-        self.spent: set[Digest] = set()
-        self._again = False
 
     @property
     def full(self) -> bool:
         """Whether the batch ends here (5-sync A.2)."""
-        return len(self.decided) >= BATCH_FILES or self._size >= BATCH_BYTES or self._again
+        return len(self.decided) >= BATCH_FILES or self._size >= BATCH_BYTES or self.supply.short
 
     def consider(self, node: Node) -> None:
         """The row is decided: done in this batch, agreed without the disk, or left for a body or a person."""
@@ -343,27 +342,13 @@ class _Choice:
                 if not self._halted:
                     self.decided.append((node, action))
             case merge.Download(version) | merge.KeepBoth(version):
-                if self._at_hand(version):
+                if self.supply.has(version):
                     self.decided.append((node, action))
                     self._size += version.size
-                elif version.digest in self._missing:
-                    self.lost.append((node.path, self._missing[version.digest]))
+                elif version.digest in self.supply.lost:
+                    self.lost.append((node.path, self.supply.lost[version.digest]))
             case _:  # only the record lags; or the way up is open once it does not
                 self.agreed.append(Agreement(node.path, node.revision, node.trees.remote))
-
-    def _at_hand(self, version: Version) -> bool:
-        """Whether there is a body for it in this batch; otherwise it is wanted, unless it cannot be had now."""
-        if version.size == 0:
-            return True
-        body = self._bodies.get(version.digest)
-        if version.digest in self.spent:
-            self._again = True  # it comes again, or in the next batch from where it lies by then
-            return False
-        if body is None and version.digest not in self._missing:
-            self.wants[version.digest] = version.size
-        if isinstance(body, Fetched):
-            self.spent.add(version.digest)
-        return body is not None
 
     def _merged(self, node: Node, action: merge.KeepBoth) -> merge.KeepBoth | merge.Combine | None:
         """Both edits in one where that can be; `action` where it cannot; None while one of the three is awaited."""
@@ -371,15 +356,16 @@ class _Choice:
         if base is None or local is None or not merge.mergeable(base, local, theirs):
             return action
         sides = [one for one in (base, theirs) if one.size]
-        if any(one.digest in self._missing for one in sides):
+        bodies = self.supply.bodies
+        if any(one.digest in self.supply.lost for one in sides):
             return action
-        if any(one.digest not in self._bodies for one in sides):
+        if any(one.digest not in bodies for one in sides):
             # both, also the one at hand: bodies are not kept from turn to turn, and two that come apart never meet
-            self.wants.update({one.digest: one.size for one in sides})
+            self.supply.wants.update({one.digest: one.size for one in sides})
             return None
         mine = self._read(node)
         if mine is None:
             return None
-        before, there = self._bodies.get(base.digest, b""), self._bodies.get(theirs.digest, b"")
+        before, there = bodies.get(base.digest, b""), bodies.get(theirs.digest, b"")
         assert isinstance(before, bytes) and isinstance(there, bytes), "what can be merged is small"  # noqa: PT018
         return merge.combine(base, local, theirs, (before, mine, there)) or action

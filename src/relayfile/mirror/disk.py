@@ -17,7 +17,7 @@ from typing import Final
 from relayfile.core.paths import is_own, left_out
 from relayfile.core.trash import Kept, Old
 from relayfile.errors import Halted, Unavailable
-from relayfile.mirror import kernel, reading
+from relayfile.mirror import kept, kernel, reading
 from relayfile.mirror.beneath import Beneath, look, mode_of, stat_of, untouched
 from relayfile.mirror.parts import put_back
 from relayfile.mirror.ports import CLOSED, Body, Changed, Done, Place, Refused, Remove, Result, SetAside, Step, Unfit
@@ -26,6 +26,7 @@ from relayfile.mirror.stage import (
     FILLING,
     READY,
     Label,
+    Sources,
     Staged,
     UnfitError,
     content_digest,
@@ -198,6 +199,7 @@ class _Batch:
         """
         full: OSError | None = None
         too_big = 0
+        sources = Sources(self._beneath, kept.lately)
         for index, step in enumerate(steps):
             if full is not None and isinstance(step, Place) and step.version.size >= too_big:
                 self.results[index] = _refused(step.path, full)
@@ -205,7 +207,7 @@ class _Batch:
                 self.results[index] = Refused(step.path, fault, lasting=True)
             elif isinstance(step, Place):
                 try:
-                    self._staged[index] = self._filled(step, now_ns)
+                    self._staged[index] = self._filled(step, now_ns, sources)
                 except UnfitError:
                     self.results[index] = Unfit(step.path)
                 except OSError as error:
@@ -221,11 +223,11 @@ class _Batch:
         self._reach("stage durable")
         self._refuse_what_depends(steps)
 
-    def _filled(self, step: Place, now_ns: int) -> Staged:
+    def _filled(self, step: Place, now_ns: int, sources: Sources) -> Staged:
         """A full disk refuses nothing as long as the trash can make way (A.10)."""
         while True:
             try:
-                return fill(self._folder, step, now_ns, self._beneath, durably=self._durably)
+                return fill(self._folder, step, now_ns, sources, durably=self._durably)
             except OSError as error:
                 if error.errno not in FULL or not self._trash.give_way(step.version.size):
                     raise

@@ -212,7 +212,6 @@ class Engine:
 
     def _gather(self) -> Gathered:
         inbox, now_s = self._inbox, self._ports.clock.monotonic()
-        self._board.traffic = self._fetch.traffic
         self._board.pace.turn(now_s)
         batches: list[Batch] = []
         reset: Literal["expired", "view"] | None = None
@@ -265,6 +264,8 @@ class Engine:
             for name in before.left.keys() - report.left.keys():
                 self._ports.watcher.opened(name)
         self.events.tell(report.happened)
+        self._fetch.reused(report.tally.reused)
+        self._board.traffic = self._fetch.traffic
         self._board.post(report)
         log_due = self._due.log_s is not None and self._due.log_s <= now_s
         if gathered.begin or done.reread or log_due:

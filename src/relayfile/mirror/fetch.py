@@ -80,6 +80,11 @@ class Fetch:
         for courier, (digest, size) in zip(_idle(self._large), large, strict=False):
             courier.send(Errand({digest: size}))
 
+    def reused(self, contents: int) -> None:
+        """So many contents lay on this disk already, and were not fetched."""
+        if contents:
+            self.traffic = replace(self.traffic, reused=self.traffic.reused + contents)
+
     async def _bring_small(self, errand: Errand) -> Errand:
         """Every content came, or is known to be missing; those that came before a failure stay.
 

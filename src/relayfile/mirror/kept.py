@@ -150,6 +150,17 @@ def listed(trash: int) -> list[Kept]:
     return sorted(found, key=lambda one: one.taken_s)
 
 
+def lately(trash: int) -> dict[str, tuple[str, str]]:
+    """What came in this hour and the one before: by the state of each file, its folder and its name."""
+    found: dict[str, tuple[str, str]] = {}
+    for hour in hours(trash)[-2:]:
+        with contextlib.suppress(OSError), opened(trash, hour) as folder:
+            for name in names(folder):
+                if (entry := parsed(name)) is not None:
+                    found[entry.token] = (hour, name)
+    return found
+
+
 def content(beneath: Beneath, kept: Kept) -> tuple[Version, Body] | None:
     """What lies there (of a link: its target), a large content as a copy in the mirror's parts; None: nothing
     any more, or something else.

@@ -6,12 +6,14 @@ it at all, so that the caller takes its other way.
 
 import ctypes
 import errno
+import fcntl
 import functools
 import os
 import sys
 from typing import Final
 
 _AT_FDCWD: Final = -100
+_FICLONE: Final = 0x40049409
 _SYS_OPENAT2: Final = 437  # the same number on every architecture of Linux
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
 _RESOLVE_NO_SYMLINKS: Final = 0x04
@@ -63,6 +65,17 @@ def _renamed(folder: int, name: str, new_folder: int, new_name: str, flag: int) 
     number = ctypes.get_errno()
     kind = Unsupported if number in _CANNOT else OSError
     raise kind(number, os.strerror(number), name, None, new_name)
+
+
+def reflink(source: int, to: int) -> bool:
+    """The empty file `to` shares the content of `source`; False: this file system cannot do that."""
+    try:
+        fcntl.ioctl(to, _FICLONE, source)
+    except OSError as error:
+        if error.errno in _CANNOT | {errno.ENOTTY, errno.EXDEV}:
+            return False
+        raise
+    return True
 
 
 def sync_file_system(descriptor: int) -> None:

@@ -7,7 +7,7 @@ import apsw
 from relayfile.core import digest as tree_digest
 from relayfile.mirror.refusals import ROTTED
 from relayfile.mirror.trees import DOWN, UP
-from relayfile.model import Digest, TreePath
+from relayfile.model import Digest, Stat, TreePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,15 @@ class Measure:
             f"SELECT r_digest FROM node INDEXED BY node_large WHERE {DOWN} AND r_size > 1048576"  # noqa: S608 - ours
         )
         return {Digest(raw) for (raw,) in rows}
+
+    def holder(self, digest: Digest) -> tuple[TreePath, Stat] | None:
+        """A path at which a content that does not come with the log lies on this disk, and the state of that file."""
+        row = self._db.execute(
+            "SELECT path, l_dev, l_ino, l_size, l_mtime_ns, l_ctime_ns, l_mode FROM node INDEXED BY node_content"
+            " WHERE l_digest = ? AND l_size > 65536 LIMIT 1",
+            (digest,),
+        ).fetchone()
+        return None if row is None else (TreePath(row[0]), Stat(*row[1:]))
 
     def pending(self) -> Pending:
         """How much lies between the trees now. Costs what is pending, not what is there."""

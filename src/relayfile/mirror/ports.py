@@ -37,7 +37,15 @@ class Fetched:
     """The content lies whole, and checked against its digest, in the mirror's `Parts`. It can be placed once."""
 
 
-Body: TypeAlias = bytes | Fetched
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """The content lies at another path of the mirror in this state, or lay there and lies in its trash."""
+
+    path: TreePath
+    stat: Stat
+
+
+Body: TypeAlias = bytes | Fetched | Twin
 """Where a content is that is to be placed: in memory, or on the disk."""
 
 

@@ -20,7 +20,7 @@ def whole(beneath: Beneath, path: TreePath, expected: Stat) -> bytes | None:
     if expected.mode == SYMLINK:
         return _target(beneath, path, expected)
     try:
-        descriptor = _opened(beneath, path)
+        descriptor = opened(beneath, path)
     except OSError:
         return None
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
@@ -33,7 +33,7 @@ def whole(beneath: Beneath, path: TreePath, expected: Stat) -> bytes | None:
 def pieces(beneath: Beneath, path: TreePath, expected: Stat, digest: Digest) -> Iterator[bytes | None]:
     """As `ports.Disk.pieces`."""
     try:
-        descriptor = _opened(beneath, path)
+        descriptor = opened(beneath, path)
     except OSError:
         yield None
         return
@@ -69,7 +69,12 @@ def _target(beneath: Beneath, path: TreePath, expected: Stat) -> bytes | None:
         os.close(folder)
 
 
-def _opened(beneath: Beneath, path: TreePath) -> int:
+def opened(beneath: Beneath, path: TreePath) -> int:
+    """A descriptor to read the file at the path.
+
+    Raises:
+        OSError: nothing that can be read lies there.
+    """
     above, _, name = path.rpartition("/")
     folder = beneath.folder(above)
     try:

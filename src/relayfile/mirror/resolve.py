@@ -11,10 +11,23 @@ from typing import Final, Literal, TypeAlias
 
 from relayfile.mirror.conflicts import Conflict
 from relayfile.mirror.local import Survey
-from relayfile.mirror.ports import Changed, Disk, Done, Found, Missing, Place, Refused, Remove, Unfit
+from relayfile.mirror.ports import (
+    LARGE_BYTES,
+    Body,
+    Changed,
+    Disk,
+    Done,
+    Found,
+    Missing,
+    Place,
+    Refused,
+    Remove,
+    Twin,
+    Unfit,
+)
 from relayfile.mirror.state import State
 from relayfile.mirror.trees import UNKNOWN, LocalState
-from relayfile.model import Digest, TreePath, Version
+from relayfile.model import Stat, TreePath, Version
 
 Keep: TypeAlias = Literal["mine", "theirs", "both"]
 
@@ -96,10 +109,10 @@ class Resolve:
                 return None
             if not there.on_the_server:
                 return Settlement("unsent", f"/{conflict.path} holds an edit that the server does not have yet")
-        body = self._disk.read(conflict.copy, conflict.mine.stat)
-        if body is None or sha256(body).digest() != mine.digest:
+        body = self._body(conflict.copy, conflict.mine.stat, mine)
+        if body is None:
             return _CHANGED
-        version = Version(0, Digest(mine.digest), len(body), mine.mode)
+        version = Version(0, mine.digest, mine.size, mine.mode)
         self._state.intents.place([(conflict.path, version)])
         old = there.old("resolved") if there else None
         step = Place(conflict.path, version, body, there.stat if there else None, old)
@@ -117,6 +130,13 @@ class Resolve:
                 case Refused(reason=reason):
                     return Settlement("refused", reason)
         return None
+
+    def _body(self, copy: TreePath, stat: Stat, mine: Version) -> Body | None:
+        """The content of the copy, a large one as it lies there; None: it is another by now."""
+        if mine.size > LARGE_BYTES:
+            return Twin(copy, stat)
+        body = self._disk.read(copy, stat)
+        return body if body is not None and sha256(body).digest() == mine.digest else None
 
     def _dropped(self, conflict: Conflict, now_s: float) -> Settlement:
         """The copy lies in the trash; or why not."""

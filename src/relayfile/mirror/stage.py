@@ -9,13 +9,15 @@ file tells which: it carries the digest of our content, and the state of the fil
 import contextlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
-from relayfile.mirror.beneath import Beneath, look, mode_of, names, stat_of
-from relayfile.mirror.ports import Fetched, Place
+from relayfile.mirror import kernel
+from relayfile.mirror.beneath import Beneath, look, mode_of, names, stat_of, untouched
+from relayfile.mirror.ports import Fetched, Place, Twin
+from relayfile.mirror.reading import PIECE_BYTES, opened
 from relayfile.model import MAX_SEGMENT_BYTES, SYMLINK, Digest, Stat, TreePath
 
 FILLING: Final = "filling-"
@@ -89,7 +91,48 @@ class UnfitError(Exception):
     """The content of a step is not where the step says."""
 
 
-def fill(folder: int, step: Place, now_ns: int, beneath: Beneath, *, durably: bool) -> Staged:
+class Sources:
+    """Where the contents of one batch lie on the disk.
+
+    `lately` lists what came into the trash a while ago at most, by state: the folder and the name of each. It is
+    asked once.
+    """
+
+    def __init__(self, beneath: Beneath, lately: Callable[[int], Mapping[str, tuple[str, str]]]) -> None:
+        self.beneath = beneath
+        self._lately = lately
+        self._trash: Mapping[str, tuple[str, str]] | None = None
+
+    def open(self, twin: Twin) -> int:
+        """A descriptor of the file in the state of the twin: at its path, or in the trash.
+
+        Raises:
+            UnfitError: nothing lies there in that state.
+        """
+        with contextlib.suppress(OSError):
+            return _in_state(opened(self.beneath, twin.path), twin.stat)
+        try:
+            if self._trash is None:
+                self._trash = self._lately(self.beneath.trash)
+            hour, name = self._trash[state_token(twin.stat)]
+            at = os.open(hour, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.beneath.trash)
+            try:
+                found = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=at)
+            finally:
+                os.close(at)
+            return _in_state(found, twin.stat)
+        except (OSError, KeyError) as error:
+            raise UnfitError from error
+
+
+def _in_state(descriptor: int, expected: Stat) -> int:
+    if untouched(os.fstat(descriptor), expected):
+        return descriptor
+    os.close(descriptor)
+    raise FileNotFoundError
+
+
+def fill(folder: int, step: Place, now_ns: int, sources: Sources, *, durably: bool) -> Staged:
     """The content of `step` lies in `folder`, with its mode and times set for good.
 
     Durable: the content, with `durably`; otherwise the caller syncs the file system.
@@ -98,7 +141,7 @@ def fill(folder: int, step: Place, now_ns: int, beneath: Beneath, *, durably: bo
         OSError: among others ENOSPC. Nothing is left in `folder` then.
         UnfitError: nor then.
     """
-    name = label(step, beneath.naming.rules.most_bytes)
+    name = label(step, sources.beneath.naming.rules.most_bytes)
     times = (now_ns - _BACKDATED_NS,) * 2
     try:
         if step.version.mode == SYMLINK:
@@ -107,26 +150,28 @@ def fill(folder: int, step: Place, now_ns: int, beneath: Beneath, *, durably: bo
             os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         else:
-            found = _filled(folder, name, step, times, beneath, durably=durably)
+            found = _filled(folder, name, step, times, sources, durably=durably)
     except (OSError, UnfitError):
         with contextlib.suppress(OSError):
             os.unlink(name, dir_fd=folder)
         raise
     staged = stat_of(found)
     assert staged is not None, "a file or link that was just made"
-    return Staged(name, staged if beneath.keeps_modes else replace(staged, mode=step.version.mode))
+    return Staged(name, staged if sources.beneath.keeps_modes else replace(staged, mode=step.version.mode))
 
 
 def _filled(
-    folder: int, name: str, step: Place, times: tuple[int, int], beneath: Beneath, *, durably: bool
+    folder: int, name: str, step: Place, times: tuple[int, int], sources: Sources, *, durably: bool
 ) -> os.stat_result:
-    descriptor = _begun(folder, name, step, beneath)
+    descriptor = _begun(folder, name, step, sources)
     try:
         if isinstance(step.body, bytes):
             write_all(descriptor, step.body)
+        elif isinstance(step.body, Twin):
+            _copy(sources, step.body, step.version.digest, descriptor)
         os.utime(descriptor, ns=times)
         found = os.fstat(descriptor)
-        if mode_of(found) != step.version.mode and beneath.keeps_modes:  # a umask without x
+        if mode_of(found) != step.version.mode and sources.beneath.keeps_modes:  # a umask without x
             os.fchmod(descriptor, (found.st_mode & 0o666) | (0o100 if step.version.mode == "755" else 0))
             found = os.fstat(descriptor)
         if durably:
@@ -136,20 +181,20 @@ def _filled(
         os.close(descriptor)
 
 
-def _begun(folder: int, name: str, step: Place, beneath: Beneath) -> int:
+def _begun(folder: int, name: str, step: Place, sources: Sources) -> int:
     """A descriptor of the staged file: a new one, or that which the content came in."""
-    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
     wanted = 0o777 if step.version.mode == "755" else 0o666
     if not isinstance(step.body, Fetched):
         return os.open(name, flags | os.O_CREAT | os.O_EXCL, wanted, dir_fd=folder)
     try:
-        os.rename(step.version.digest.hex(), name, src_dir_fd=beneath.parts, dst_dir_fd=folder)
+        os.rename(step.version.digest.hex(), name, src_dir_fd=sources.beneath.parts, dst_dir_fd=folder)
     except FileNotFoundError as error:
         raise UnfitError from error
     descriptor = os.open(name, flags, dir_fd=folder)
     found = os.fstat(descriptor)
     if (
-        step.version.mode == "755" and beneath.keeps_modes
+        step.version.mode == "755" and sources.beneath.keeps_modes
     ):  # who may read it may execute it, as the umask would have it
         os.fchmod(descriptor, found.st_mode | (found.st_mode & 0o444) >> 2)
     return descriptor
@@ -160,6 +205,26 @@ def write_all(descriptor: int, body: bytes) -> None:
     left = memoryview(body)
     while left:
         left = left[os.write(descriptor, left) :]
+
+
+def _copy(sources: Sources, twin: Twin, digest: Digest, to: int) -> None:
+    """`to` holds the content of the twin, shared where the file system can.
+
+    Raises:
+        UnfitError: it is not, or was not throughout, the file or the content that it should be.
+    """
+    source = sources.open(twin)
+    try:
+        content = sha256()
+        reading = to if kernel.reflink(source, to) else source
+        while piece := os.read(reading, PIECE_BYTES):
+            content.update(piece)
+            if reading == source:
+                write_all(to, piece)
+        if content.digest() != digest or not untouched(os.fstat(source), twin.stat):
+            raise UnfitError
+    finally:
+        os.close(source)
 
 
 def content_digest(folder: int, name: str) -> Digest:

@@ -27,7 +27,7 @@ from relayfile.mirror.swept import Swept
 from relayfile.mirror.trees import TreeRows
 from relayfile.model import Cursor
 
-SCHEMA: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql")
+SCHEMA: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql", "schema_6.sql")
 """What each version of the schema added to the one before. A state of any of them is brought to the last."""
 _OURS: Final = 0x52464D31  # "RFM1", so that a foreign SQLite file is never taken for a mirror's state
 

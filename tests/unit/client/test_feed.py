@@ -115,7 +115,7 @@ async def test_a_bootstrap_is_the_delta_from_zero_and_says_where_its_generation_
         tree_digest=b"t" * 32,
         received_bytes=batch.received_bytes,
     )
-    assert world.asked == [{"since": "0", "inline_bytes": str(delta.MAX_INLINE_BYTES)}]
+    assert world.asked == [{"since": "0", "inline_bytes": str(delta.INLINE_BYTES)}]
 
 
 async def test_a_generation_that_is_resumed_carries_its_start_and_its_epoch():
