@@ -27,8 +27,9 @@ def outside(place):
     assert (folder / "canary").read_text() == "alive"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def root(place):
+    """For every test, so that it is made before the machines and removed after their daemons have ended."""
     yield place / "root"
     subprocess.run(["rm", "-rf", place / "root"], check=True)  # deeper than Python's own removal can go
 
