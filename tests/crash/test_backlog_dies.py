@@ -45,13 +45,14 @@ def current(member: Member, head: int) -> bool:
     return bool(said) and said["observed"] == head and bool(said["equal"])
 
 
-def life(member: Member, seconds: float, head: int) -> bool:
+def life(member: Member, seconds: float, head: int, places: list[int]) -> bool:
     """Whether the daemon became current within so long of its listening; if not, it is killed."""
     until(lambda: member.picture() or not member.alive, within_s=60, what="it listens", evidence=member.evidence)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if current(member, head):
             return True
+        places.append(member.picture().get("observed") or places[-1])
         time.sleep(0.01)
     member.kill()
     return False
@@ -59,12 +60,14 @@ def life(member: Member, seconds: float, head: int) -> bool:
 
 def caught_up(member: Member, head: int, calm_s: float, chance: random.Random) -> int:
     """How often it was killed until it was current: mostly at work, now and then while it begins."""
+    places = [0]
     for kills in range(500):
         member.start()
         if kills % 4 == 3:
             time.sleep(0.5 * chance.random())
             member.kill()
-        elif life(member, calm_s * chance.uniform(0.05, 0.25) * 1.05**kills, head):
+        elif life(member, calm_s * chance.uniform(0.05, 0.25) * 1.05**kills, head, places):
+            assert places == sorted(places), "no position of the log was observed twice"
             return kills
     raise AssertionError(f"no progress\n{member.evidence()}")
 
@@ -114,7 +117,7 @@ def fleet_and_proxy(start_server, new_machine, place):
 
 @pytest.mark.timeout(600)
 def test_killed_through_a_backlog_it_ends_equal_and_fetches_only_what_was_in_flight_again(fleet_and_proxy):
-    kills, figures = interrupted(*fleet_and_proxy, Backlog(files=2_000, events=8_000))
+    kills, figures = interrupted(*fleet_and_proxy, Backlog(files=4_000, events=8_000))
     print(f"\n{figures}")
     assert kills >= 3
 
