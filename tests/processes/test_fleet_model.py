@@ -45,6 +45,8 @@ class Model:
     waived: set[bytes] = field(default_factory=set)
     """Tokens that a person's word may have removed."""
     read_only: set[int] = field(default_factory=set)
+    ever_read_only: set[int] = field(default_factory=set)
+    """A daemon may have died before it noted that it may send again."""
     trace: list[str] = field(default_factory=list)
     _written: int = 0
 
@@ -58,10 +60,10 @@ class Model:
         if self.fleet.server.process is None:
             self.fleet.server.start()
         for who, member in enumerate(self.fleet.members):
-            if who in self.read_only and member.process is not None:
+            if who in self.ever_read_only:
                 member.stop()
             if member.process is None:
-                member.start(options=["--no-read-only"] if who in self.read_only else [])
+                member.start(options=["--no-read-only"] if who in self.ever_read_only else [])
             member.machine.run("resume", member.root)
         self.read_only.clear()
         self.fleet.at_rest(within_s=90, accept=True)
@@ -109,6 +111,7 @@ class Model:
             member.start(options=["--no-read-only"])
         else:
             self.read_only.add(who)
+            self.ever_read_only.add(who)
             member.start(options=["--read-only"])
         return f"{who}: {who in self.read_only}"
 
