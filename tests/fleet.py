@@ -20,6 +20,7 @@ from journeys_support import picture
 from machines import Machine, difference, files_below
 from plain_http import PlainHttp
 from relayfile.cli.local import ask
+from relayfile.mirror.kept import parsed
 from relayfile.mirror.stage import state_token
 from servers import OWNER, PASSWORD, Server
 from waiting import until
@@ -117,8 +118,9 @@ class Member:
     def rescued_later(self) -> set[bytes]:
         """Tokens of what was written to a file after it was replaced: it becomes a conflict copy within a minute."""
         found: set[bytes] = set()
-        for entry in (self.root / ".relay" / "trash").glob("*.*.*.*"):
-            if state_token(entry.lstat()) != entry.name.split(".")[2]:
+        for entry in (self.root / ".relay" / "trash").glob("*/*"):
+            told = parsed(entry.name)
+            if told is not None and state_token(entry.lstat()) != told.token:
                 found |= set(TOKEN.findall(entry.read_bytes()))
         return found
 
