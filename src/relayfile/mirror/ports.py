@@ -157,7 +157,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """No file and no symbolic link lies there; nor, if it was a folder, anything below it."""
+    """No file and no symbolic link lies there."""
 
     path: TreePath
 
@@ -292,7 +292,7 @@ class Scanner(Protocol):
         """Everything below the root, each path once; digests are reused where the state is equal and not racy."""
 
     def rescan(self, paths: Iterable[TreePath], known: Known) -> list[Sight]:
-        """What lies at these paths, and below those that are folders (a known path that is gone: `Missing`)."""
+        """What lies at these paths, and below those that are or were folders; known ones that are gone: `Missing`."""
 
     def reread(self, path: TreePath, known: Known) -> Iterator[int | Sight]:
         """What lies at the path by its bytes, whatever its state says: how many were read, again and again, and last
