@@ -244,6 +244,7 @@ class Cycle:
             reread = self._gather(gathered, now_s)
             fresh = [] if reread else self._observe(gathered.batches, now_s)
             reread = reread or fresh is None
+            self._upload.settle(state.stream(), now_s)
             batch = Work() if gathered.paused else self._apply.prepare(fresh or [], now_s)
             stream = state.stream()
             parcel = Parcel()
@@ -322,6 +323,7 @@ class Cycle:
             state.intents.placed()
             if not self._upload.read_only:
                 state.refusals.lift(READ_ONLY)
+        self._upload.answers.clear()
         self._upload.orphans = [entry for entry in state.intents.sent() if entry.key not in gathered.flying]
         self._apply.bodies.clear()
         self._proof.forget()
@@ -336,7 +338,7 @@ class Cycle:
         if gathered.retry:
             state.refusals.retry()
         if gathered.answer is not None:
-            self._upload.settle(gathered.answer, state.stream(), now_s)
+            self._upload.answers.append(gathered.answer)
         if gathered.begin is None and not gathered.sweep:
             self._survey.rescan(gathered.hints, now_s)
         for digest, body in gathered.bodies.items():

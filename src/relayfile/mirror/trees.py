@@ -129,7 +129,8 @@ class TreeRows:
             )
             self._db.executemany(
                 "UPDATE node SET r_revision = ?, r_digest = NULL, r_size = NULL, r_mode = NULL, r_generation = ?"
-                " WHERE path = ? AND r_revision IS NOT NULL AND (r_generation < ? OR r_revision <= ?)",
+                # also of a path that was only here: an edit of it may be on its way, and be acknowledged after this
+                " WHERE path = ? AND (r_revision IS NULL OR r_generation < ? OR r_revision <= ?)",
                 deletes,
             )
             self._refusals.clear([change.path for change in changes])
@@ -150,6 +151,12 @@ class TreeRows:
                 "UPDATE node SET r_revision = ?2, r_digest = NULL, r_size = NULL, r_mode = NULL, r_generation = ?1"  # noqa: S608
                 f" WHERE {unseen}",
                 (generation, position, acknowledged),
+            )
+            # What was sent and is acknowledged only now was written and went again before `position`.
+            self._db.execute(
+                "UPDATE node SET r_revision = ?2, r_generation = ?1 WHERE r_digest IS NULL"
+                " AND (r_revision IS NULL OR r_revision < ?2) AND path IN (SELECT path FROM push)",
+                (generation, position),
             )
             self._overlaps.review_all()
 
@@ -276,14 +283,17 @@ class TreeRows:
             self._forget(one.path for one in agreed if one.version is None)
 
     def acknowledge(self, agreed: Sequence[Agreement], generation: int) -> None:
-        """The server holds what we sent: the remote tree and base say so, unless something newer was observed."""
+        """The server held what we sent: base says so, and the remote tree where nothing as new was observed.
+
+        An absence as of that very position means that it is gone: the server was put back to before it.
+        """
         with self._db:
             for one in agreed:
                 version = one.version
                 values = (None, None, None) if version is None else (version.digest, version.size, version.mode)
                 self._db.execute(
                     "UPDATE node SET r_revision = ?, r_digest = ?, r_size = ?, r_mode = ?, r_generation = ?"
-                    " WHERE path = ? AND (r_revision IS NULL OR r_revision <= ?)",
+                    " WHERE path = ? AND (r_revision IS NULL OR r_revision < ?)",
                     (one.revision, *values, generation, one.path, one.revision),
                 )
             self.record(agreed, (), 0)

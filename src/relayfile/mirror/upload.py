@@ -56,7 +56,8 @@ Answer: TypeAlias = tuple[Parcel, Outcomes | RelayfileError]
 class Upload:
     """Brings the server to what lies on the disk.
 
-    `orphans` are entries that were sent by a process or a cycle that ended before it heard the answer.
+    `answers` are what the server said of parcels and is not recorded yet. `orphans` are entries that were sent by a
+    process or a cycle that ended before it heard the answer.
     `read_only`: nothing is sent, and each edit is listed as that.
     """
 
@@ -66,16 +67,23 @@ class Upload:
         self._new_key = ports.new_key
         self._guard = guard
         self._survey = survey
+        self.answers: list[Answer] = []
         self.orphans: list[Entry] = []
         self.read_only = False
 
-    def settle(self, answer: Answer, stream: Stream, now_s: float) -> int:
-        """What the server said of a parcel is recorded; how many edits it has now."""
-        parcel, outcomes = answer
-        if isinstance(outcomes, RelayfileError):  # the whole request was refused; nothing was written
-            outcomes = [Refused(entry.path, outcomes.code, outcomes.message) for entry in parcel.entries]
-            return self._settle(parcel.entries, outcomes, stream, now_s, lasting=False)
-        return self._settle(parcel.entries, outcomes, stream, now_s, lasting=True)
+    def settle(self, stream: Stream, now_s: float) -> None:
+        """What the server said of parcels is recorded. While a generation is open it waits: what was written may have
+        gone again, and only the whole generation tells.
+        """
+        if stream.open:
+            return
+        for parcel, said in self.answers:
+            if isinstance(said, RelayfileError):  # the whole request was refused; nothing was written
+                refused = [Refused(entry.path, said.code, said.message) for entry in parcel.entries]
+                self._settle(parcel.entries, refused, stream, now_s, lasting=False)
+            else:
+                self._settle(parcel.entries, said, stream, now_s, lasting=True)
+        self.answers.clear()
 
     def prepare(self, stream: Stream, now_s: float, *, observed: bool) -> Parcel:
         """The next edits, frozen and written down. `observed`: this process has read the log up to its head.
