@@ -382,6 +382,7 @@ class Cycle:
             self._whole = batch.end or batch.live
             if batch.end:
                 self._observed = True
+                state.refusals.lift("forbidden")  # rights may have changed: no hand need touch a file for it (I12)
                 if stream.open:
                     state.end_generation(batch.cursor.position, now_s)
             self._proof.hear(batch.cursor, batch.tree_digest)
