@@ -153,6 +153,7 @@ def test_the_cursor_never_runs_ahead_of_the_rows_it_stands_for(tmp_path):
             server.write(f"f{number}", b"%d" % number)
         mirror = Mortal(folder, server, moment)
         mirror.attempt(mirror.run)
+        mirror.left = None  # it outlived that moment
         cursor = mirror.state.stream().cursor
         rows = dict(mirror.state._db.execute("SELECT path, r_revision FROM node"))
         expected = {at: position for at, (position, _) in server.nodes.items() if position <= cursor.position}

@@ -254,7 +254,9 @@ class Cycle:
             tally = self._apply.carry_out(batch, now_s)
         resolved = self._hear(gathered, now_s)
         if not batch.full:
-            self._apply.bodies.clear()
+            # one still wanted waits for its other half: the two of a merge may come in turns, each without the other
+            kept = {one: body for one, body in self._apply.bodies.items() if one in batch.wants}
+            self._apply.bodies = kept
             self._apply.lost.clear()
         for ticket in gathered.tickets:
             if ticket.edits is None:
