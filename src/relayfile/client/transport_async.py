@@ -128,13 +128,14 @@ class AsyncClient:
             raise
 
     async def frames(self, request: Request[None]) -> AsyncGenerator[list[delta.Frame], None]:
-        """The frames of a stream as they come, many at once when the network is ahead of the reader.
+        """The frames of a stream as they come, many at once when the network is ahead of the reader, but no more than
+        a buffer of `PIECE_BYTES` holds: each becomes objects that take more than its bytes.
 
         Raises:
             Unavailable: the stream was cut, or nothing came for half a minute.
             RelayfileError: the error that the server told in place of a stream.
         """
-        async with self._answered(request, _STREAM_TIMEOUT, self._ahead(READ_BUFFER_BYTES)) as response:
+        async with self._answered(request, _STREAM_TIMEOUT, self._ahead(PIECE_BYTES)) as response:
             if response.status != 200:
                 raise failure(await _answer(response))
             if response.content_type != delta.CONTENT_TYPE:
