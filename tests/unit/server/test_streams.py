@@ -22,8 +22,15 @@ from relayfile.server.streams import _accepts_gzip, part_of
     ],
 )
 def test_a_range_is_the_part_it_names_or_the_whole(asked, status, body, told):
-    answer = part_of(b"0123456789", asked)
+    answer = part_of(b"0123456789", '"tag"', {} if asked is None else {"range": asked})
     assert (answer.status_code, bytes(answer.body), answer.headers.get("content-range")) == (status, body, told)
+
+
+@pytest.mark.parametrize(("known", "status"), [('"tag"', 206), ('"another"', 200)])
+def test_a_range_of_another_content_is_the_whole(known, status):
+    answer = part_of(b"0123456789", '"tag"', {"range": "bytes=2-4", "if-range": known})
+    assert answer.status_code == status
+    assert answer.headers["etag"] == '"tag"'
 
 
 @pytest.mark.parametrize(
