@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import threading
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_ctrl_c_while_a_login_is_saved_waits_until_nothing_of_the_one_before_is_
     def reach(point):
         seen.append(point)
         if point == "FP9 written":
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # a command has no other thread, a worker does
 
     new = ledger.sign_in()
     mine = logins.session(path, exchange=ledger, reach=reach)
